@@ -634,10 +634,13 @@ class CommandUpdates(_message.Message):
     UNKNOWN_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     HAS_MORE_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     unknown: _builtins.bool
     """No such command."""
     has_more: _builtins.bool
+    traceparent: _builtins.str
+    """W3C Trace Context of the command; only when it is sampled."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_live_pb2.CommandEvent]:
         """Responses after `after` in order (at most a page), then the latest status where its revision is newer and all
@@ -651,10 +654,11 @@ class CommandUpdates(_message.Message):
         unknown: _builtins.bool = ...,
         events: _abc.Iterable[_live_pb2.CommandEvent] | None = ...,
         has_more: _builtins.bool = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "events", b"events", "has_more", b"has_more", "unknown", b"unknown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "events", b"events", "has_more", b"has_more", "traceparent", b"traceparent", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esovd_protos/live/v1/live.proto\x12\x13sovd_protos.live.v1\"l\n\x0c\x43ommandEvent\x12\x17\n\x0fsequence_number\x18\x01 \x01(\r\x12\x10\n\x08revision\x18\x02 \x01(\r\x12\x11\n\tresponses\x18\x03 \x01(\r\x12\x10\n\x08terminal\x18\x04 \x01(\x08\x12\x0c\n\x04json\x18\x05 \x01(\t\"V\n\rCommandEvents\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x31\n\x06\x65vents\x18\x02 \x03(\x0b\x32!.sovd_protos.live.v1.CommandEvent\"\x1d\n\rVehicleEvents\x12\x0c\n\x04json\x18\x01 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esovd_protos/live/v1/live.proto\x12\x13sovd_protos.live.v1\"l\n\x0c\x43ommandEvent\x12\x17\n\x0fsequence_number\x18\x01 \x01(\r\x12\x10\n\x08revision\x18\x02 \x01(\r\x12\x11\n\tresponses\x18\x03 \x01(\r\x12\x10\n\x08terminal\x18\x04 \x01(\x08\x12\x0c\n\x04json\x18\x05 \x01(\t\"k\n\rCommandEvents\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x31\n\x06\x65vents\x18\x02 \x03(\x0b\x32!.sovd_protos.live.v1.CommandEvent\x12\x13\n\x0btraceparent\x18\x03 \x01(\t\"\x1d\n\rVehicleEvents\x12\x0c\n\x04json\x18\x01 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMMANDEVENT']._serialized_start=55
   _globals['_COMMANDEVENT']._serialized_end=163
   _globals['_COMMANDEVENTS']._serialized_start=165
-  _globals['_COMMANDEVENTS']._serialized_end=251
-  _globals['_VEHICLEEVENTS']._serialized_start=253
-  _globals['_VEHICLEEVENTS']._serialized_end=282
+  _globals['_COMMANDEVENTS']._serialized_end=272
+  _globals['_VEHICLEEVENTS']._serialized_start=274
+  _globals['_VEHICLEEVENTS']._serialized_end=303
 # @@protoc_insertion_point(module_scope)

@@ -65,7 +65,10 @@ class CommandEvents(_message.Message):
 
     COMMAND_ID_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
+    traceparent: _builtins.str
+    """W3C Trace Context of the command; only when it is sampled."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommandEvent]: ...
     def __init__(
@@ -73,10 +76,11 @@ class CommandEvents(_message.Message):
         *,
         command_id: _builtins.str = ...,
         events: _abc.Iterable[Global___CommandEvent] | None = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "events", b"events"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "events", b"events", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
