@@ -1,0 +1,20 @@
+"""The relational database of a service: PostgreSQL, or SQLite where everything runs in one process."""
+
+from service_kit.database.engine import database_errors, database_url, is_sqlite, open_engine
+from service_kit.database.migrations import downgrade, is_migrated, run_migrations, upgrade
+from service_kit.database.types import UtcDateTime, UuidText, any_of, db_now
+
+__all__ = [
+    "UtcDateTime",
+    "UuidText",
+    "any_of",
+    "database_errors",
+    "database_url",
+    "db_now",
+    "downgrade",
+    "is_migrated",
+    "is_sqlite",
+    "open_engine",
+    "run_migrations",
+    "upgrade",
+]

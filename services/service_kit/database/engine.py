@@ -1,0 +1,159 @@
+"""Opening a database, and saying in one place which of its errors mean that it is away."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.event import listen
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from service_kit.errors import Unavailable
+
+STATEMENT_TIMEOUT_SECONDS = 60
+
+# SQLSTATE classes and codes: connection, transaction rolled back (deadlock), resources, shutdown or start-up,
+# lock not available, statement timeout. Trying again later helps; nothing was committed or its fate is unknown.
+_AWAY_SQLSTATES = ("08", "40", "53", "57", "55P03")
+_AWAY_SQLITE_CODES = (
+    "SQLITE_BUSY",
+    "SQLITE_LOCKED",
+    "SQLITE_CANTOPEN",
+    "SQLITE_IOERR",
+    "SQLITE_FULL",
+    "SQLITE_READONLY",
+)
+_CLOSED = ("connection is closed", "connection was closed")
+_NOT_MIGRATED_SQLSTATES = ("3F000", "42P01")  # no such schema, no such table
+
+
+def database_url(url: str) -> URL:
+    """The URL with its driver; ValueError unless it is postgresql://… or sqlite:///…"""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ValueError("give postgresql://… or sqlite:///…") from error
+    if parsed.drivername == "postgresql":
+        query = dict(parsed.query)
+        if "sslmode" in query:  # libpq's name for what asyncpg calls ssl
+            query["ssl"] = query.pop("sslmode")
+        return parsed.set(drivername="postgresql+asyncpg", query=query)
+    if parsed.drivername == "sqlite" and parsed.database:
+        return parsed.set(drivername="sqlite+aiosqlite")
+    raise ValueError("give postgresql://… or sqlite:///…")
+
+
+def open_engine(url: str, schema: str, *, application_name: str | None = None, pool_size: int = 10) -> AsyncEngine:
+    """An engine for tables of MetaData(schema=schema); on SQLite, which has no schemas, they lie side by side."""
+    parsed = database_url(url)
+    if is_sqlite(url):
+        return open_sqlite(parsed, schema)
+    return open_postgresql(parsed, application_name or schema, pool_size)
+
+
+def is_sqlite(url: str) -> bool:
+    return database_url(url).get_backend_name() == "sqlite"
+
+
+def open_postgresql(url: URL, application_name: str, pool_size: int, **server_settings: str) -> AsyncEngine:
+    settings = {
+        "application_name": application_name,
+        "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+        "jit": "off",
+    }
+    engine = create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=10,
+        pool_use_lifo=True,
+        connect_args={
+            "timeout": 10,
+            # The server may be gone without a word: then its own timeout never reports.
+            "command_timeout": STATEMENT_TIMEOUT_SECONDS + 5,
+            "server_settings": settings | server_settings,
+            "prepared_statement_cache_size": 500,
+        },
+    )
+    listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: DBAPIConnection, record: Any, proxy: Any) -> None:
+    # The driver knows when its socket was closed: a broken connection is replaced without a ping on every checkout.
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+def open_sqlite(url: URL, schema: str, *, foreign_keys: bool = True) -> AsyncEngine:
+    # One connection: writers would wait for each other anyway, and here they wait in order.
+    engine = create_async_engine(
+        url,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=30,
+        execution_options={"schema_translate_map": {schema: None}},
+    )
+
+    def prepare(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # the driver begins no transactions of its own
+        cursor = connection.cursor()
+        for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", f"foreign_keys={foreign_keys:d}"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    listen(engine.sync_engine, "connect", prepare)
+    # A transaction that reads first and writes later must not find that another one came between.
+    listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Turns errors that mean "the database is away" into Unavailable; all others pass."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        unavailable = _unavailable(error)
+        if unavailable is None:
+            raise
+        raise unavailable from error
+
+
+def _unavailable(error: SQLAlchemyError | OSError) -> Unavailable | None:
+    if _is_away(error):
+        return Unavailable("DATABASE_UNAVAILABLE", "The database does not answer; try again.")
+    if _is_not_migrated(error):
+        return Unavailable("DATABASE_NOT_MIGRATED", "The database lacks its tables; run `sovd migrate`.")
+    return None
+
+
+def _is_away(error: SQLAlchemyError | OSError) -> bool:
+    if isinstance(error, (OSError, PoolTimeout, DisconnectionError)):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    return (
+        error.connection_invalidated
+        or _sqlstate(error).startswith(_AWAY_SQLSTATES)
+        or _sqlite_code(error).startswith(_AWAY_SQLITE_CODES)
+        or any(reason in str(error.orig) for reason in _CLOSED)
+    )
+
+
+def _is_not_migrated(error: SQLAlchemyError | OSError) -> bool:
+    if not isinstance(error, DBAPIError):
+        return False
+    return _sqlstate(error) in _NOT_MIGRATED_SQLSTATES or str(error.orig).startswith("no such table")
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+def _sqlite_code(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlite_errorname", "")

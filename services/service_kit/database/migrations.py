@@ -1,0 +1,115 @@
+"""Alembic without its command line: a service's migrations are a package, its env.py is three lines.
+
+    from service_kit.database import run_migrations
+    from command_service.storage.tables import metadata
+    run_migrations(metadata)
+
+Migrations name no schema: on PostgreSQL the connection's search path is the service's schema.
+"""
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from alembic import command, context
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service_kit.database.engine import database_errors, database_url, is_sqlite, open_postgresql, open_sqlite
+
+
+async def upgrade(url: str, script_package: str, schema: str, revision: str = "head") -> None:
+    """Brings the schema to the revision, creating it if need be; several at a time wait for each other."""
+    await _migrate(url, schema, script_package, lambda config: command.upgrade(config, revision))
+
+
+async def downgrade(url: str, script_package: str, schema: str, revision: str) -> None:
+    await _migrate(url, schema, script_package, lambda config: command.downgrade(config, revision))
+
+
+async def is_migrated(engine: AsyncEngine, script_package: str, schema: str) -> bool:
+    """Whether this code can work on the database as it is.
+
+    It can at its own newest revision and, because every release runs before and after its own migration, at the one
+    before that and at a newer one that it does not know.
+    """
+    scripts = ScriptDirectory.from_config(_config(script_package, schema))
+    with database_errors():
+        async with engine.connect() as connection:
+            current = await connection.run_sync(_current_revision, schema)
+    return current is not None and current not in _too_old(scripts)
+
+
+def run_migrations(metadata: MetaData) -> None:
+    """What a service's env.py calls."""
+    connection: Connection = context.config.attributes["connection"]
+    schema: str = context.config.attributes["schema"]
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        **_version_table(connection, schema),
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def _migrate(url: str, schema: str, script_package: str, run: Callable[[Config], None]) -> None:
+    engine = _migration_engine(url, schema)
+    try:
+        with database_errors():
+            async with engine.begin() as connection:
+                await connection.run_sync(_locked, schema, _config(script_package, schema), run)
+    finally:
+        await engine.dispose()
+
+
+def _migration_engine(url: str, schema: str) -> AsyncEngine:
+    parsed = database_url(url)
+    if is_sqlite(url):
+        # Batch mode rebuilds tables; with foreign keys on, dropping the old one would delete what refers to it.
+        return open_sqlite(parsed, schema, foreign_keys=False)
+    settings = {"search_path": f'"{schema}"', "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+    return open_postgresql(parsed, f"{schema}-migrate", 1, **settings)
+
+
+def _locked(connection: Connection, schema: str, config: Config, run: Callable[[Config], None]) -> None:
+    if connection.dialect.name == "postgresql":  # SQLite's transaction is the lock already
+        # Held until the connection closes, so that a migration may commit in between.
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": zlib.crc32(f"migrate {schema}".encode())})
+        _create_schema(connection, schema)
+    config.attributes["connection"] = connection
+    run(config)
+
+
+def _create_schema(connection: Connection, schema: str) -> None:
+    # IF NOT EXISTS would ask for the right to create even where there is nothing to create.
+    exists = connection.scalar(text("SELECT 1 FROM pg_namespace WHERE nspname = :schema"), {"schema": schema})
+    if not exists:
+        connection.execute(text(f'CREATE SCHEMA "{schema}"'))
+
+
+def _config(script_package: str, schema: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", ":".join(script_package.rsplit(".", 1)))
+    config.set_main_option("path_separator", "os")
+    config.attributes["schema"] = schema
+    return config
+
+
+def _version_table(connection: Connection, schema: str) -> dict[str, Any]:
+    if connection.dialect.name == "sqlite":  # services may share one file
+        return {"version_table": f"{schema}_alembic_version"}
+    return {"version_table_schema": schema}
+
+
+def _current_revision(connection: Connection, schema: str) -> str | None:
+    return MigrationContext.configure(connection, opts=_version_table(connection, schema)).get_current_revision()
+
+
+def _too_old(scripts: ScriptDirectory) -> set[str]:
+    newest_first = [script.revision for script in scripts.walk_revisions()]
+    return set(newest_first[2:])
