@@ -599,10 +599,13 @@ class Outcome(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     NRC_FIELD_NUMBER: _builtins.int
+    DISPATCH_NUMBER_FIELD_NUMBER: _builtins.int
     kind: Global___Outcome.Kind.ValueType
     code: _builtins.str
     message: _builtins.str
     nrc: _builtins.int
+    dispatch_number: _builtins.int
+    """NOT_HANDED_OVER: the dispatch it speaks of, because such an attempt is made again under the same number."""
     def __init__(
         self,
         *,
@@ -610,10 +613,11 @@ class Outcome(_message.Message):
         code: _builtins.str = ...,
         message: _builtins.str = ...,
         nrc: _builtins.int = ...,
+        dispatch_number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "kind", b"kind", "message", b"message", "nrc", b"nrc"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "dispatch_number", b"dispatch_number", "kind", b"kind", "message", b"message", "nrc", b"nrc"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

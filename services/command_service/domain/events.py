@@ -1,0 +1,79 @@
+"""What viewers see: the JSON of response, status and error events (design: public API, WebSocket events)."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from command_service.domain.command import Command, Status
+from command_service.domain.results import RecordedResponse
+from command_service.domain.vehicle import Vehicle
+from service_kit.uds import nrc_name
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerEvent:
+    """One event with the numbers a viewer orders by; `json` goes to the socket as it is."""
+
+    json: str
+    sequence_number: int = 0
+    revision: int = 0
+    responses: int = 0
+    terminal: bool = False
+
+
+def timestamp(at: datetime) -> str:
+    """RFC 3339, UTC, milliseconds."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def response_event(response: RecordedResponse) -> ViewerEvent:
+    """The vehicle's JSON is spliced in as it came."""
+    return ViewerEvent(
+        f'{{"event":"response","command_id":"{response.command_id}","sequence_number":{response.sequence_number},'
+        f'"attempt":{response.attempt},"response":{response.body},"received_at":"{timestamp(response.received_at)}"}}',
+        sequence_number=response.sequence_number,
+    )
+
+
+def status_event(command: Command, now: datetime) -> ViewerEvent:
+    """The latest status; for a command that ended without completing, its error."""
+    failed = command.status.terminal and command.status is not Status.COMPLETED
+    facts: dict[str, object] = {
+        "event": "error" if failed else "status",
+        "command_id": command.command_id,
+        "status": command.status.value,
+        "attempt": command.attempt,
+        "responses": command.responses,
+        "revision": command.revision,
+        "at": timestamp(command.completed_at or now),
+    }
+    if command.status is Status.COMPLETED and command.completed_at:
+        facts["completed_at"] = timestamp(command.completed_at)
+    if failed:
+        facts["code"] = command.error_code
+        facts["error_message"] = command.error_message
+    if command.nrc:
+        facts.update(nrc=f"0x{command.nrc:02X}", nrc_name=nrc_name(command.nrc))
+    if command.progress_nrc:
+        facts["progress"] = {"nrc": f"0x{command.progress_nrc:02X}", "nrc_name": nrc_name(command.progress_nrc)}
+    if command.cancel_outcome:
+        facts["cancel_outcome"] = str(command.cancel_outcome)
+    return ViewerEvent(
+        json.dumps(facts, separators=(",", ":"), ensure_ascii=False),
+        revision=command.revision,
+        responses=command.responses,
+        terminal=command.status.terminal,
+    )
+
+
+def vehicle_event(vehicle: Vehicle, now: datetime) -> str:
+    return json.dumps(
+        {
+            "event": "vehicle",
+            "vehicle_id": vehicle.vehicle_id,
+            "vin": vehicle.vin,
+            "connection_status": vehicle.connection_status.value,
+            "at": timestamp(now),
+        },
+        separators=(",", ":"),
+    )

@@ -1,0 +1,101 @@
+"""Lanes: what may run beside what, and the one function that answers "may this run now?".
+
+A lane is a vehicle and an ECU; in it commands run one at a time, higher priority first, then in the order accepted. A
+functional or whole-vehicle command takes the vehicle exclusively: it waits for all that is ahead of it in any lane,
+and all behind it waits for it. A data stream has a lane of its own beside its ECU's.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from command_service.domain.command import ACTIVE, Status
+
+# ISO 13400-2 table 13: functional group addresses; ISO 15765-4: 11-bit and 29-bit functional request identifiers.
+_FUNCTIONAL_DOIP = range(0xE000, 0xF000)
+_FUNCTIONAL_CAN_11_BIT = 0x7DF
+_FUNCTIONAL_CAN_29_BIT = range(0x18DB0000, 0x18DC0000)
+
+
+def is_functional(ecu_address: int) -> bool:
+    """Whether the address reaches several ECUs at once (ISO 13400-2, ISO 15765-4)."""
+    return (
+        ecu_address in _FUNCTIONAL_DOIP
+        or ecu_address == _FUNCTIONAL_CAN_11_BIT
+        or ecu_address in _FUNCTIONAL_CAN_29_BIT
+    )
+
+
+def lane_key(vehicle_id: str, ecu_address: int, *, stream: bool = False) -> str:
+    """Unique per lane; the address is canonical, so "0x10" and "0x0010" share one."""
+    if is_functional(ecu_address):
+        return f"{vehicle_id}:*"
+    return f"{vehicle_id}:{ecu_address:x}" + (":stream" if stream else "")
+
+
+class Verdict(StrEnum):
+    RUN = "run"
+    EXPIRED = "expired"
+    VEHICLE_OFFLINE = "vehicle_offline"
+    # Another command of the lane runs or is ahead.
+    LANE_BUSY = "lane_busy"
+    # A command that takes the vehicle exclusively runs or is ahead, or it is exclusive and others are.
+    VEHICLE_BUSY = "vehicle_busy"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """What the lanes need to know of an open command."""
+
+    command_id: str
+    vehicle_id: str
+    lane: str
+    exclusive: bool
+    priority: int
+    accept_number: int
+    status: Status
+    expires_at: datetime
+
+
+@dataclass(slots=True)
+class VehicleSituation:
+    """What a vehicle is doing, as far as it decides what else may run on it."""
+
+    reachable: bool
+    busy_lanes: set[str] = field(default_factory=set)
+    taken_exclusively: bool = False
+
+    def occupy(self, entry: QueueEntry) -> None:
+        self.busy_lanes.add(entry.lane)
+        self.taken_exclusively = self.taken_exclusively or entry.exclusive
+
+
+def may_run_now(entry: QueueEntry, situation: VehicleSituation, now: datetime) -> Verdict:
+    """The answer for a waiting command, given all that runs and all that is ahead of it."""
+    if now >= entry.expires_at:
+        return Verdict.EXPIRED
+    if situation.taken_exclusively or (entry.exclusive and situation.busy_lanes):
+        return Verdict.VEHICLE_BUSY
+    if entry.lane in situation.busy_lanes:
+        return Verdict.LANE_BUSY
+    if not situation.reachable:
+        return Verdict.VEHICLE_OFFLINE
+    return Verdict.RUN
+
+
+def verdicts(entries: Iterable[QueueEntry], now: datetime, *, reachable: bool) -> dict[str, Verdict]:
+    """The verdict on each waiting command of one vehicle, by command_id, in the order they would run."""
+    entries = list(entries)
+    situation = VehicleSituation(reachable)
+    for entry in entries:
+        if entry.status in ACTIVE:
+            situation.occupy(entry)
+    answers: dict[str, Verdict] = {}
+    waiting = (entry for entry in entries if entry.status is Status.PENDING)
+    for entry in sorted(waiting, key=lambda entry: (-entry.priority, entry.accept_number)):
+        verdict = answers[entry.command_id] = may_run_now(entry, situation, now)
+        if verdict is not Verdict.EXPIRED:
+            # Whether it runs or waits, what comes behind it in its lane waits for it.
+            situation.occupy(entry)
+    return answers

@@ -1,0 +1,65 @@
+"""Vehicles, their ECUs and the session that reaches them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class LinkKind(StrEnum):
+    SESSION = "session"
+    SOVD = "sovd"
+    DOIP = "doip"
+
+
+class ConnectionStatus(StrEnum):
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class Ecu:
+    """`address` is canonical: an integer, as on the bus."""
+
+    address: int
+    name: str
+
+
+@dataclass(slots=True)
+class Vehicle:
+    """A vehicle of the fleet. `connector_id` names the connector that holds its session, None while offline."""
+
+    vehicle_id: str
+    vin: str
+    make: str
+    model: str
+    year: int
+    link_kind: LinkKind
+    link_address: str
+    created_at: datetime
+    ecus: list[Ecu] = field(default_factory=list)
+    connection_status: ConnectionStatus = ConnectionStatus.OFFLINE
+    connector_id: str | None = None
+    # Counts the sessions: only the newest may hand commands over.
+    session_epoch: int = 0
+    last_seen_at: datetime | None = None
+    deleted_at: datetime | None = None
+
+    @property
+    def reachable(self) -> bool:
+        return self.connection_status is ConnectionStatus.ONLINE and self.connector_id is not None
+
+    def open_session(self, connector_id: str, ecus: list[Ecu], now: datetime) -> None:
+        """The newest session wins: what an older one still says is refused by its epoch."""
+        self.connection_status = ConnectionStatus.ONLINE
+        self.connector_id = connector_id
+        self.session_epoch += 1
+        self.last_seen_at = now
+        self.ecus = ecus
+
+    def close_session(self, session_epoch: int, now: datetime) -> bool:
+        """False when that session was not the newest, and nothing changed."""
+        if session_epoch != self.session_epoch or self.connection_status is ConnectionStatus.OFFLINE:
+            return False
+        self.connection_status = ConnectionStatus.OFFLINE
+        self.connector_id = None
+        return True

@@ -1,0 +1,243 @@
+"""What the use cases need of storage: one unit of work per transaction, with repositories that work in batches.
+
+Rules that every adapter keeps:
+- Nothing is visible to others before `commit`; leaving the block without it rolls back.
+- A `lock…` method takes row locks held to the end of the transaction, in key order, so that two never deadlock: first
+  vehicles (by vehicle_id), then commands (by command_id).
+- Identifiers that do not exist are simply missing from a result.
+- A database that is away raises service_kit.errors.Unavailable.
+"""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from command_service.domain.audit import AuditEntry
+from command_service.domain.command import Command
+from command_service.domain.lanes import QueueEntry
+from command_service.domain.results import Evidence, RecordedResponse
+from command_service.domain.vehicle import Vehicle
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimContext:
+    """A locked command with what a claim is decided by, read in the same statement."""
+
+    command: Command
+    vehicle_session_epoch: int
+    vehicle_connector_id: str | None
+    # None: the connector that it was dispatched to is not registered (or the command is not dispatched).
+    lease_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyRecord:
+    user_id: str
+    key: str
+    request_hash: bytes
+    command_id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorLease:
+    connector_id: str
+    address: str
+    lease_until: datetime
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFilter:
+    """None or empty: any. `from_`/`to`: accepted at or after / before."""
+
+    vehicle_id: str | None = None
+    user_id: str | None = None
+    statuses: Collection[str] = ()
+    command_name: str | None = None
+    from_: datetime | None = None
+    to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    action: str | None = None
+    actor_id: str | None = None
+    subject_id: str | None = None
+    from_: datetime | None = None
+    to: datetime | None = None
+
+
+class CommandRepository(Protocol):
+    async def insert(self, commands: Sequence[Command]) -> None:
+        """Accept numbers are issued by the database in the order given. Raises AlreadyStored when a command_id is
+        stored already (the transaction is then unusable: roll back)."""
+
+    async def get(self, command_ids: Collection[str]) -> dict[str, Command]: ...
+
+    async def lock(self, command_ids: Collection[str]) -> dict[str, Command]: ...
+
+    async def lock_for_claim(self, command_ids: Collection[str]) -> dict[str, ClaimContext]:
+        """Locks the commands alone; vehicle and connector are read beside, in the same statement."""
+
+    async def update(self, commands: Sequence[Command]) -> None:
+        """Writes all fields that a transition can change. Callers hold the locks."""
+
+    async def open_of_vehicles(self, vehicle_ids: Collection[str]) -> list[QueueEntry]:
+        """All pending, dispatched and in-progress commands of the vehicles."""
+
+    async def count_pending(self, vehicle_ids: Collection[str]) -> dict[str, int]: ...
+
+    async def has_open(self, vehicle_id: str) -> bool: ...
+
+    async def vehicles_with_runnable_work(self, limit: int) -> list[str]:
+        """Vehicles that are online and have pending commands that have not expired."""
+
+    async def in_progress_on(self, vehicle_ids: Collection[str]) -> list[str]:
+        """command_ids dispatched or in progress on the vehicles."""
+
+    async def expired(self, limit: int) -> list[str]:
+        """command_ids that wait and whose expiry has passed, by the database's clock."""
+
+    async def unclaimed(self, older_than_seconds: float, limit: int) -> list[str]:
+        """command_ids dispatched longer ago than that."""
+
+    async def overdue(self, deadline_grace_seconds: float, session_grace_seconds: float, limit: int) -> list[str]:
+        """command_ids in progress whose session was lost longer ago than its grace, or which carry no lost session and
+        passed their deadline by more than its grace."""
+
+    async def cancels_unanswered(self, older_than_seconds: float, limit: int) -> list[Command]:
+        """In progress with a cancel requested longer ago than that."""
+
+    async def page(self, filter_: CommandFilter, limit: int, before: int | None) -> list[Command]:
+        """Newest first: at most `limit` with accept_number < before."""
+
+
+class ResponseRepository(Protocol):
+    async def append(self, responses: Sequence[RecordedResponse]) -> None: ...
+
+    async def page(self, command_id: str, after: int, limit: int) -> list[RecordedResponse]: ...
+
+    async def after_each(self, known: Sequence[tuple[str, int]], limit_each: int) -> dict[str, list[RecordedResponse]]:
+        """For (command_id, after) pairs: the next responses of each, at most `limit_each`, in one statement."""
+
+    async def delete_of_commands_completed_before(self, before: datetime, limit: int) -> int:
+        """Retention: deletes responses of ended commands, at most of `limit` commands; returns rows deleted."""
+
+
+class EvidenceRepository(Protocol):
+    async def append(self, evidence: Sequence[Evidence]) -> None:
+        """One row per (command_id, attempt, number, kind): a repeat changes nothing."""
+
+    async def page(self, command_id: str, limit: int, after: int) -> list[Evidence]:
+        """Oldest first: evidence_id > after."""
+
+
+class VehicleRepository(Protocol):
+    """Deleted vehicles are not returned, except where said."""
+
+    async def get(self, vehicle_ids: Collection[str]) -> dict[str, Vehicle]: ...
+
+    async def vins(self, vehicle_ids: Collection[str]) -> dict[str, str]:
+        """VIN by vehicle_id, deleted vehicles included."""
+
+    async def by_vin(self, vins: Collection[str]) -> dict[str, Vehicle]: ...
+
+    async def lock(self, vehicle_ids: Collection[str]) -> dict[str, Vehicle]:
+        """FOR NO KEY UPDATE: serialises what changes a vehicle's queue or session."""
+
+    async def insert(self, vehicle: Vehicle) -> None:
+        """Raises AlreadyStored when another vehicle that is not deleted has the VIN."""
+
+    async def update(self, vehicles: Sequence[Vehicle]) -> None: ...
+
+    async def touch(self, seen: Sequence[tuple[str, int]]) -> None:
+        """last_seen_at = now for (vehicle_id, session_epoch) pairs that are still the newest session."""
+
+    async def on_connector(self, connector_id: str) -> list[str]:
+        """vehicle_ids whose newest session the connector holds."""
+
+    async def page(
+        self, search: str, connection_status: str, limit: int, after: tuple[str, str] | None
+    ) -> list[Vehicle]:
+        """By (vin, vehicle_id), after that pair; `search` matches part of VIN, make or model in any case."""
+
+
+class ConnectorRepository(Protocol):
+    async def register(self, connector_id: str, address: str, lease_seconds: float) -> None:
+        """Inserts it, or renews its lease."""
+
+    async def renew(self, renewals: Sequence[tuple[str, bool]], lease_seconds: float) -> set[str]:
+        """Extends the leases of (connector_id, draining) by the database's clock; returns the known ones."""
+
+    async def lapsed(self, grace_seconds: float) -> list[str]:
+        """connector_ids whose lease lapsed longer ago than that."""
+
+    async def remove(self, connector_ids: Collection[str]) -> None: ...
+
+    async def get(self, connector_ids: Collection[str]) -> dict[str, ConnectorLease]: ...
+
+
+class IdempotencyRepository(Protocol):
+    async def find(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], IdempotencyRecord]:
+        """By (user_id, key); older ones than 24 h do not count."""
+
+    async def put(self, records: Sequence[IdempotencyRecord]) -> set[tuple[str, str]]:
+        """Stores those whose key is free (or older than 24 h), awaiting a transaction that is just storing the same;
+        returns the (user_id, key) pairs that were stored."""
+
+    async def delete_old(self, limit: int) -> int: ...
+
+
+class AuditRepository(Protocol):
+    async def append(self, entries: Sequence[AuditEntry]) -> None:
+        """An entry_id that is stored already is left as it is."""
+
+    async def page(self, filter_: AuditFilter, limit: int, before: tuple[datetime, str] | None) -> list[AuditEntry]:
+        """Newest first by (at, entry_id)."""
+
+    async def lock_chain(self) -> tuple[int, str]:
+        """Number and hash of the last sealed entry (0 and GENESIS when none), locked so that one sealer runs."""
+
+    async def unsealed(self, limit: int) -> list[AuditEntry]:
+        """Committed entries that are not sealed, oldest first."""
+
+    async def store_seals(self, sealed: Sequence[AuditEntry]) -> None:
+        """Writes chain_number and hash of the entries and moves the end of the chain."""
+
+    async def count_unsealed(self) -> int: ...
+
+    async def chain_end(self) -> tuple[int, str]:
+        """Number and hash of the end of the chain as recorded beside it: a cut tail shows by it."""
+
+    def sealed(self) -> AsyncIterator[Sequence[AuditEntry]]:
+        """All sealed entries in chain order, in pages."""
+
+
+class AlreadyStored(Exception):
+    """A row with that identity exists."""
+
+
+class UnitOfWork(Protocol):
+    commands: CommandRepository
+    responses: ResponseRepository
+    evidence: EvidenceRepository
+    vehicles: VehicleRepository
+    connectors: ConnectorRepository
+    idempotency: IdempotencyRepository
+    audit: AuditRepository
+
+    async def clock(self) -> datetime:
+        """The database's clock, aware UTC. Costs no round trip after a `lock…` of this unit of work that found rows."""
+
+    async def commit(self) -> None: ...
+
+
+class Storage(Protocol):
+    def transaction(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """Read and write."""
+
+    def reading(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """Read only; sees committed data."""
