@@ -1,0 +1,96 @@
+"""sovd vehicles: the fleet."""
+
+from typing import Annotated, Any
+
+import typer
+
+from sovd_cli.api import Api, open_api
+from sovd_cli.errors import CliError
+from sovd_cli.output import JsonOption, moment, print_fields, print_json, print_table, say
+
+app = typer.Typer(help="The fleet: list it, look at a vehicle, add and remove (admin).", no_args_is_help=False)
+
+Vin = Annotated[str, typer.Argument(metavar="VIN", help="Vehicle identification number.")]
+
+
+@app.callback(invoke_without_command=True)
+def vehicles(
+    context: typer.Context,
+    search: Annotated[str | None, typer.Option(help="Part of VIN, make or model.")] = None,
+    status: Annotated[str | None, typer.Option(help="online or offline.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """List the fleet."""
+    if context.invoked_subcommand is not None:
+        return
+    with open_api() as api:
+        found = api.items("/api/v1/vehicles", limit, search=search, status=status)
+        if as_json:
+            for vehicle in found:
+                print_json(vehicle)
+            return
+        headings = ("VIN", "make", "model", "year", "status", "last seen", "ECUs")
+        print_table(headings, (_row(vehicle) for vehicle in found), "no vehicles")
+
+
+@app.command()
+def show(vin: Vin, as_json: JsonOption = False) -> None:
+    """One vehicle and its ECUs."""
+    with open_api() as api:
+        vehicle = find_vehicle(api, vin)
+    if as_json:
+        print_json(vehicle)
+        return
+    ecus = vehicle.pop("ecus", [])
+    print_fields({**vehicle, "last_seen_at": moment(vehicle.get("last_seen_at"))})
+    print_table(("ECU", "name"), ((_address(ecu["address"]), ecu.get("name")) for ecu in ecus), "no ECUs announced yet")
+
+
+@app.command()
+def add(
+    vin: Vin,
+    make: Annotated[str, typer.Option()],
+    model: Annotated[str, typer.Option()],
+    year: Annotated[int, typer.Option()],
+    as_json: JsonOption = False,
+) -> None:
+    """Register a vehicle that dials in (admin)."""
+    body = {"vin": vin, "make": make, "model": model, "year": year, "link": {"kind": "session"}}
+    with open_api() as api:
+        vehicle = api.post("/api/v1/vehicles", body)
+    print_json(vehicle) if as_json else say(f"added {vin} ({vehicle['vehicle_id']})")
+
+
+@app.command()
+def remove(vin: Vin) -> None:
+    """Remove a vehicle from the fleet; its history stays (admin)."""
+    with open_api() as api:
+        vehicle = find_vehicle(api, vin)
+        api.delete(f"/api/v1/vehicles/{vehicle['vehicle_id']}")
+    say(f"removed {vehicle['vin']}")
+
+
+def find_vehicle(api: Api, vin: str) -> dict[str, Any]:
+    """The vehicle with exactly this VIN; raises CliError when there is none."""
+    for vehicle in api.items("/api/v1/vehicles", search=vin):
+        if vehicle["vin"].upper() == vin.upper():
+            return vehicle
+    raise CliError(f"UNKNOWN_VEHICLE: no vehicle has the VIN {vin}; 'sovd vehicles' lists them")
+
+
+def _row(vehicle: dict[str, Any]) -> tuple[Any, ...]:
+    names = ", ".join(f"{_address(ecu['address'])} {ecu.get('name', '')}".strip() for ecu in vehicle.get("ecus", []))
+    return (
+        vehicle["vin"],
+        vehicle.get("make"),
+        vehicle.get("model"),
+        vehicle.get("year"),
+        vehicle.get("connection_status"),
+        moment(vehicle.get("last_seen_at")),
+        names,
+    )
+
+
+def _address(address: Any) -> str:
+    return f"0x{address:02X}" if isinstance(address, int) else str(address)
