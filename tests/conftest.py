@@ -1,0 +1,67 @@
+"""Fixtures for all tests: real servers, started only where a collected test asks for them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.servers import PostgresServer, RabbitServer, RedisServer, Servers
+
+_SERVERS = pytest.StashKey[Servers]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_SERVERS] = Servers()
+    config.add_cleanup(config.stash[_SERVERS].close)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Starts, side by side, the servers that the collected tests will ask for."""
+    if session.config.option.collectonly:
+        return
+    asked_for = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    for name in ("rabbitmq", "postgres", "redis"):
+        if f"{name}_server" in asked_for:
+            session.config.stash[_SERVERS].begin(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(pytestconfig: pytest.Config) -> PostgresServer:
+    return pytestconfig.stash[_SERVERS].postgres
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(pytestconfig: pytest.Config) -> RabbitServer:
+    return pytestconfig.stash[_SERVERS].rabbitmq
+
+
+@pytest.fixture(scope="session")
+def redis_server(pytestconfig: pytest.Config) -> RedisServer:
+    return pytestconfig.stash[_SERVERS].redis
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """An empty PostgreSQL database of this test's own."""
+    postgres_server.ensure_running()
+    url = postgres_server.new_database()
+    yield url
+    postgres_server.ensure_running()
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq_server: RabbitServer) -> Iterator[str]:
+    """An empty RabbitMQ virtual host of this test's own."""
+    rabbitmq_server.ensure_running()
+    url = rabbitmq_server.new_vhost()
+    yield url
+    rabbitmq_server.ensure_running()
+    rabbitmq_server.drop_vhost(url)
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """A Redis that is empty."""
+    redis_server.ensure_running()
+    redis_server.flush()
+    return redis_server.url

@@ -1,0 +1,131 @@
+"""What tests rely on when they stop, kill and restart servers."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiormq
+import asyncpg  # type: ignore[import-untyped]
+import psutil
+import pytest
+import redis
+
+from tests.support.local_servers import LocalRedis
+from tests.support.servers import PostgresServer, RabbitServer, RedisServer, Servers
+
+
+async def test_database_is_fresh_and_survives_a_kill(postgres_url: str, postgres_server: PostgresServer) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    assert await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+    assert await connection.fetchval("SHOW fsync") == "on"
+    await connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    await connection.close()
+
+    postgres_server.kill()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncpg.connect(postgres_url)
+    postgres_server.start()
+
+    connection = await asyncpg.connect(postgres_url)
+    assert await connection.fetchval("SELECT answer FROM kept") == 42
+    await connection.close()
+
+
+async def test_database_can_be_made_from_a_template(postgres_url: str, postgres_server: PostgresServer) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    await connection.close()
+
+    copy = postgres_server.new_database(template=urlsplit(postgres_url).path.lstrip("/"))
+
+    connection = await asyncpg.connect(copy)
+    assert await connection.fetchval("SELECT answer FROM kept") == 42
+    await connection.close()
+    postgres_server.drop_database(copy)
+
+
+async def test_virtual_host_is_fresh(rabbitmq_url: str, rabbitmq_server: RabbitServer) -> None:
+    async with aiormq.connect(rabbitmq_url) as connection:
+        channel = await connection.channel()
+        await channel.queue_declare("kept", durable=True)
+    other = rabbitmq_server.new_vhost()
+    async with aiormq.connect(other) as connection:
+        channel = await connection.channel()
+        with pytest.raises(aiormq.ChannelNotFoundEntity):
+            await channel.queue_declare("kept", passive=True)
+    rabbitmq_server.drop_vhost(other)
+
+
+def test_next_test_finds_a_running_server_after_one_that_left_it_stopped_or_paused(redis_server: RedisServer) -> None:
+    redis_server.stop()
+    redis_server.ensure_running()
+    redis_server.pause()
+    redis_server.ensure_running()
+    with redis.Redis.from_url(redis_server.url) as client:
+        assert client.ping()
+
+
+def test_given_server_is_used_and_can_be_cut_off(redis_server: RedisServer) -> None:
+    redis_server.ensure_running()
+    servers = Servers({"TEST_REDIS_URL": redis_server.url})
+    try:
+        given = servers.redis
+        with redis.Redis.from_url(given.url) as client:
+            client.set("kept", 42)
+            given.stop()
+            with pytest.raises(redis.ConnectionError):
+                client.get("kept")
+            given.restart()
+            assert client.get("kept") == b"42"
+        given.flush()
+        with redis.Redis.from_url(redis_server.url) as client:
+            assert client.get("kept") is None
+    finally:
+        servers.close()
+
+
+def test_paused_given_server_hangs(redis_server: RedisServer) -> None:
+    redis_server.ensure_running()
+    servers = Servers({"REDIS_URL": redis_server.url})
+    try:
+        with redis.Redis.from_url(servers.redis.url, socket_timeout=0.2) as client:
+            assert client.ping()
+            servers.redis.pause()
+            with pytest.raises(redis.TimeoutError):
+                client.ping()
+            servers.redis.resume()
+            assert client.ping()
+    finally:
+        servers.close()
+
+
+def test_local_server_ends_with_the_process_that_started_it() -> None:
+    program = (
+        "from tests.support.local_servers import LocalRedis\n"
+        "server = LocalRedis(); server.start()\n"
+        "print(server._process.pid, server._guard.pid, server.directory, flush=True)\n"
+        "input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        pid, guard, directory = owner.stdout.readline().split()
+        server, guardian = psutil.Process(int(pid)), psutil.Process(int(guard))
+        os.kill(owner.pid, signal.SIGKILL)
+    server.wait(timeout=30)
+    guardian.wait(timeout=30)
+    assert not Path(directory).exists()
+
+
+def test_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = LocalRedis()
+    try:
+        monkeypatch.setattr(server, "command", lambda: ["redis-server", "--no-such-option", "1"])
+        with pytest.raises(RuntimeError, match="redis did not start"):
+            server.start()
+    finally:
+        server.close()
