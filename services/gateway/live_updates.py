@@ -1,0 +1,200 @@
+"""The viewers of this process: what happens to a command goes to every socket that watches it.
+
+Live events (Redis) are a hint that makes viewers fast; the recorded state (the command service) makes them right. A
+viewer subscribes, awaits the confirmation and replays; from then on it is fed by live events, re-read at once when
+one is missing, and all open viewers are re-read together every few seconds and whenever live events may have been
+lost. A socket that is slow is not buffered for: its viewers are re-read when it has drained.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+
+from google.protobuf.message import DecodeError
+
+from gateway.outlet import Outlet
+from gateway.shared_channel import SharedChannel
+from gateway.vehicle_feed import VehicleFeed
+from gateway.viewer import Event, View, events_from
+from service_kit.batcher import Batcher
+from service_kit.errors import ServiceError
+from service_kit.live_events.port import LiveEvents
+from service_kit.logging import get_logger
+from sovd_protos.command.v1.command_pb2 import CommandUpdates, KnownState
+from sovd_protos.live.v1.live_pb2 import CommandEvents
+
+# So many viewers are re-read in one call.
+MAX_READ = 500
+
+# Answers in the order asked.
+ReadUpdates = Callable[[list[KnownState]], Awaitable[Sequence[CommandUpdates]]]
+
+log = get_logger(__name__)
+
+
+class Viewer(View):
+    """One socket's view of one command."""
+
+    __slots__ = ("channel", "command_id", "late", "missed", "on_end", "outlet", "reading")
+
+    def __init__(self, command_id: str, after: int, outlet: Outlet, on_end: Callable[[bool], None]) -> None:
+        super().__init__(after)
+        self.command_id = command_id
+        self.outlet = outlet
+        # Called once: after the last event was put (True), or because there is no such command (False).
+        self.on_end = on_end
+        self.channel: SharedChannel[Viewer] | None = None
+        self.reading = False
+        # While it is being read: something was dropped, and the answer may be too old to have it …
+        self.missed = False
+        # … or something came that must wait for what the answer, with luck, has.
+        self.late = False
+
+    @property
+    def known(self) -> KnownState:
+        return KnownState(command_id=self.command_id, after=self.sequence, revision=self.revision)
+
+
+class LiveUpdates:
+    """Feeds viewers; `run` is its clock and has to run in the background."""
+
+    def __init__(self, live_events: LiveEvents, read_updates: ReadUpdates, *, reread_seconds: float = 2.0) -> None:
+        self.vehicles = VehicleFeed(live_events)
+        self._live_events = live_events
+        self._read_updates = read_updates
+        self._reread_seconds = reread_seconds
+        self._channels: dict[str, SharedChannel[Viewer]] = {}
+        self._reads: Batcher[KnownState, CommandUpdates] = Batcher(read_updates, max_items=MAX_READ)
+
+    def open(self, command_id: str, after: int, outlet: Outlet, on_end: Callable[[bool], None]) -> Viewer:
+        """From now on the outlet gets the command's events after response number `after`."""
+        name = f"command.{command_id}"
+        channel = self._channels.get(name)
+        if channel is None:
+            channel = self._channels[name] = SharedChannel(self._live_events, name, self)
+        viewer = Viewer(command_id, after, outlet, on_end)
+        viewer.channel = channel
+        channel.add(viewer)
+        # Otherwise the confirmation starts the replay, or the clock if that comes first.
+        if channel.confirmed or not self._live_events.connected:
+            self._read(viewer)
+        return viewer
+
+    def close(self, viewer: Viewer) -> None:
+        """The outlet gets no more of this command."""
+        channel, viewer.channel = viewer.channel, None
+        if channel is not None:
+            channel.discard(viewer)
+
+    async def run(self) -> None:
+        """Re-reads all open viewers for ever."""
+        while True:
+            await asyncio.sleep(self._reread_seconds)
+            await self.reread_all()
+
+    async def reread_all(self) -> None:
+        """One call for up to MAX_READ viewers, apart from the reads of those that are catching up just now."""
+        self.vehicles.settle()
+        viewers = [viewer for channel in self._channels.values() for viewer in channel.watchers]
+        for channel in self._channels.values():
+            channel.settle()
+        for start in range(0, len(viewers), MAX_READ):
+            await self._reread([viewer for viewer in viewers[start : start + MAX_READ] if self._may_read(viewer)])
+
+    async def stop(self) -> None:
+        await self.vehicles.stop()
+        for channel in list(self._channels.values()):
+            await channel.close()
+        await self._reads.drain()
+
+    def on_message(self, channel: SharedChannel[Viewer], payload: bytes) -> None:
+        try:
+            message = CommandEvents.FromString(payload)
+        except DecodeError:
+            log.warning("live_message_not_readable", channel=channel.name, bytes=len(payload))
+            return
+        events = events_from(message.events, message.traceparent)
+        for viewer in list(channel.watchers):
+            self._on_live(viewer, events)
+
+    def on_missed(self, channel: SharedChannel[Viewer]) -> None:
+        for viewer in list(channel.watchers):
+            self._read_again(viewer)
+
+    def on_idle(self, channel: SharedChannel[Viewer]) -> None:
+        self._channels.pop(channel.name, None)
+
+    def _on_live(self, viewer: Viewer, events: Iterable[Event]) -> None:
+        if viewer.outlet.full:
+            self._read_again(viewer)
+            return
+        self._deliver(viewer, events)
+        if viewer.has_gap:
+            viewer.late = True
+            self._read(viewer)
+
+    def _deliver(self, viewer: Viewer, events: Iterable[Event]) -> bool:
+        """Whether anything was new."""
+        ready = viewer.accept(events)
+        for event in ready:
+            viewer.outlet.put(event.json, event.traceparent)
+        if viewer.complete:
+            self._end(viewer, found=True)
+        return bool(ready)
+
+    def _end(self, viewer: Viewer, *, found: bool) -> None:
+        if viewer.channel is not None:
+            self.close(viewer)
+            viewer.on_end(found)
+
+    def _read_again(self, viewer: Viewer) -> None:
+        viewer.missed = True
+        self._read(viewer)
+
+    def _read(self, viewer: Viewer) -> None:
+        if self._may_read(viewer):
+            self._reads.enqueue(viewer.known).add_done_callback(partial(self._on_read, viewer))
+
+    def _may_read(self, viewer: Viewer) -> bool:
+        """Says yes once: who asks has to read."""
+        if viewer.reading or viewer.channel is None:
+            return False
+        if viewer.outlet.full:
+            viewer.outlet.when_room(viewer, partial(self._read, viewer))
+            return False
+        viewer.reading = True
+        viewer.missed = viewer.late = False
+        return True
+
+    def _on_read(self, viewer: Viewer, answer: "asyncio.Future[CommandUpdates]") -> None:
+        error = None if answer.cancelled() else answer.exception()
+        if error is not None and not isinstance(error, ServiceError):
+            log.error("viewer_not_read", command_id=viewer.command_id, exc_info=error)
+        self._apply(viewer, None if answer.cancelled() or error else answer.result())
+
+    async def _reread(self, viewers: Sequence[Viewer]) -> None:
+        if not viewers:
+            return
+        answers: Sequence[CommandUpdates | None] = [None] * len(viewers)
+        try:
+            answers = await self._read_updates([viewer.known for viewer in viewers])
+        except ServiceError as error:
+            log.warning("viewers_not_reread", viewers=len(viewers), code=error.code)
+        finally:
+            for viewer, updates in zip(viewers, answers, strict=True):
+                self._apply(viewer, updates)
+
+    def _apply(self, viewer: Viewer, updates: CommandUpdates | None) -> None:
+        """None: the command service did not answer; the clock asks again."""
+        viewer.reading = False
+        if updates is None or viewer.channel is None:
+            return
+        if updates.unknown:
+            self._end(viewer, found=False)
+        elif viewer.outlet.full:
+            self._read(viewer)
+        else:
+            news = self._deliver(viewer, events_from(updates.events, updates.traceparent))
+            # A gap that a read does not fill is left to the clock, or this would go round for ever.
+            if updates.has_more or viewer.missed or (viewer.has_gap and (news or viewer.late)):
+                self._read(viewer)
