@@ -43,8 +43,9 @@ class Event:
         return self.body.get("event") == "response"
 
     @property
-    def is_terminal(self) -> bool:
-        return not self.is_response and outcome(self.body) is not None
+    def outcome(self) -> ExitCode | None:
+        """How the command ended; None for an event that is not the last."""
+        return None if self.is_response else outcome(self.body)
 
 
 def outcome(command: dict[str, Any]) -> ExitCode | None:
@@ -72,7 +73,7 @@ class Follower:
                 for event in self._connection():
                     delay, last_progress = FIRST_DELAY, time.monotonic()
                     yield event
-                    if event.is_terminal:
+                    if event.outcome is not None:
                         return
                 trouble: Exception = Unreachable("the server closed the connection early")
             except (OSError, WebSocketException, Unreachable) as error:

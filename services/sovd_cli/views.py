@@ -4,12 +4,12 @@ import sys
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sovd_cli.live import Event, outcome
+from sovd_cli.live import Event
 from sovd_cli.output import cell, clean, console, moment, say
 
 
@@ -81,7 +81,7 @@ class TableView:
             received = moment(body.get("received_at"))[-8:]
             self._rows.append((str(body["sequence_number"]), received, answer_text(body["response"])))
         else:
-            ended = outcome(body)
+            ended = event.outcome
             self._status = Text(summary(body), style="" if ended is None else "red" if ended else "green")
 
     def trouble(self, message: str) -> None:
@@ -89,13 +89,12 @@ class TableView:
 
     def _so_far(self) -> RenderableType:
         room = max(self._console.size.height - 6, 3)
-        shown = self._table(self._rows[-room:])
-        shown.caption = self._status
-        shown.caption_justify = "left"
-        return shown
+        return Group(self._table(self._rows[-room:]), self._status)
 
     def _table(self, rows: list[tuple[str, str, str]]) -> Table:
-        table = Table(title=self._title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        table = Table(
+            title=Text(self._title, style="bold"), title_justify="left", box=None, pad_edge=False, header_style="bold"
+        )
         table.add_column("#", justify="right", no_wrap=True)
         table.add_column("received", no_wrap=True)
         table.add_column("answer", overflow="fold")

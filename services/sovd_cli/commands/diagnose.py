@@ -10,7 +10,7 @@ import typer
 from sovd_cli.api import Api, open_api
 from sovd_cli.commands.vehicles import find_vehicle
 from sovd_cli.errors import EXIT_CODES_HELP, CliError, ExitCode
-from sovd_cli.live import Follower, outcome
+from sovd_cli.live import Follower
 from sovd_cli.output import JsonOption, cell, moment, print_fields, print_json, print_table, say
 from sovd_cli.parameters import parse_parameters
 from sovd_cli.views import View, answer_text, choose_view
@@ -121,8 +121,8 @@ def _show_all(follower: Follower, view: View) -> ExitCode:
     with view:
         for event in follower:
             view.show(event)
-            if event.is_terminal:
-                return outcome(event.body) or ExitCode.FAILED
+            if event.outcome is not None:
+                return event.outcome
     raise AssertionError("a follower ends with a terminal event")
 
 

@@ -1,0 +1,129 @@
+"""The commands that list and show: for people and for scripts."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.unit.sovd_cli.conftest import Sovd
+from tests.unit.sovd_cli.fake_api import COMMAND, COMMAND_ID, READ_DTC, VEHICLE, VIN, FakeApi, answer
+
+
+def test_vehicles(sovd: Sovd, api: FakeApi) -> None:
+    ran = sovd("vehicles", "--search", "wdd", "--status", "online")
+    assert ran.code == 0
+    assert VIN in ran.out
+    assert "0x10 Engine" in ran.out
+    assert api.queries[-1] == {"search": "wdd", "status": "online", "limit": "100"}
+    assert sovd("vehicles", "--json").documents == [VEHICLE]
+
+
+def test_a_long_list_is_read_page_by_page(sovd: Sovd, api: FakeApi) -> None:
+    api.page_size = 2
+    api.commands = [{**COMMAND, "command_id": str(number)} for number in range(5)]
+    shown = [command["command_id"] for command in sovd("commands", "--json").documents]
+    assert shown == ["0", "1", "2", "3", "4"]
+    assert len(sovd("commands", "--json", "--limit", "3").documents) == 3
+
+
+def test_an_empty_list_says_so(sovd: Sovd, api: FakeApi) -> None:
+    api.vehicles = []
+    ran = sovd("vehicles")
+    assert (ran.code, ran.out, ran.err) == (0, "", "no vehicles\n")
+    assert sovd("vehicles", "--json").out == ""
+
+
+def test_one_vehicle(sovd: Sovd) -> None:
+    ran = sovd("vehicles", "show", VIN.lower())
+    assert "E-Class" in ran.out
+    assert "Engine" in ran.out
+    assert sovd("vehicles", "show", VIN, "--json").documents == [VEHICLE]
+    assert sovd("vehicles", "show", "X").code == 2
+
+
+def test_add_and_remove_a_vehicle(sovd: Sovd, api: FakeApi) -> None:
+    api.vehicles = []
+    assert sovd("vehicles", "add", VIN, "--make", "M", "--model", "E", "--year", "2024").code == 0
+    assert api.vehicles[0]["link"] == {"kind": "session"}
+    assert sovd("vehicles", "remove", VIN).code == 0
+    assert api.vehicles == []
+
+
+def test_command_types(sovd: Sovd) -> None:
+    assert "ecuAddress*, statusMask" in sovd("command-types").out
+    assert sovd("command-types", "--json").documents == [READ_DTC]
+
+
+def test_commands_are_filtered(sovd: Sovd, api: FakeApi) -> None:
+    ran = sovd("commands", "--vin", VIN, "--status", "completed", "--name", "ReadDTC", "--from", "2026-01-01T00:00:00Z")
+    assert COMMAND_ID in ran.out
+    assert api.queries[-1] == {
+        "vehicle_id": VEHICLE["vehicle_id"],
+        "status": "completed",
+        "command_name": "ReadDTC",
+        "from": "2026-01-01T00:00:00Z",
+        "limit": "20",
+    }
+
+
+def test_show_reads_all_answers(sovd: Sovd, api: FakeApi) -> None:
+    api.page_size = 2
+    api.answers = [answer(number) for number in range(1, 6)]
+    ran = sovd("show", COMMAND_ID)
+    assert ran.code == 0
+    assert "n=5" in ran.out
+    assert sovd("show", COMMAND_ID, "--json").documents == [COMMAND, *api.answers]
+
+
+def test_show_with_evidence(sovd: Sovd) -> None:
+    assert "after_end" in sovd("show", COMMAND_ID, "--evidence").out
+    assert sovd("show", COMMAND_ID, "--evidence", "--json").documents[1]["reason"] == "after_end"
+
+
+def test_a_command_id_cannot_leave_its_place(sovd: Sovd, api: FakeApi) -> None:
+    assert sovd("show", "../me").code == 2
+    assert "GET /api/v1/me" not in api.calls
+
+
+def test_audit(sovd: Sovd, api: FakeApi) -> None:
+    api.audit = [{"at": "2026-01-02T03:04:05Z", "action": "user.login", "actor_name": "admin", "outcome": "success"}]
+    assert "user.login" in sovd("audit", "list", "--action", "user.login").out
+    assert sovd("audit", "list", "--json").documents == api.audit
+
+
+def test_audit_verify_fails_when_the_chain_is_broken(sovd: Sovd, api: FakeApi) -> None:
+    ran = sovd("audit", "verify")
+    assert (ran.code, ran.out) == (0, "intact: 2 entries sealed, 1 not sealed yet\n")
+    api.verification = {"intact": False, "sealed": 2, "unsealed": 0, "broken_at": 1, "reason": "hash"}
+    ran = sovd("audit", "verify")
+    assert (ran.code, ran.out) == (1, "BROKEN at entry 1: hash\n")
+    ran = sovd("audit", "verify", "--json")
+    assert (ran.code, ran.documents) == (1, [api.verification])
+
+
+def test_control_characters_do_not_reach_the_terminal(sovd: Sovd, api: FakeApi) -> None:
+    api.vehicles = [{**VEHICLE, "make": "\x1b[31mred", "last_seen_at": "\x1b[2J", "model": "[bold]x"}]
+    ran = sovd("vehicles")
+    assert "\x1b" not in ran.out
+    assert "[bold]x" in ran.out
+
+
+@pytest.mark.parametrize("document", ["<html>", "{}"])
+def test_what_is_no_sovd_server_is_one_line(sovd: Sovd, api: FakeApi, document: str) -> None:
+    from aiohttp import web
+
+    api.problems["/api/v1/vehicles"] = [lambda: web.Response(text=document)]
+    ran = sovd("vehicles")
+    assert ran.code != 0
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_a_closed_pipe_is_no_stack_trace(sovd: Sovd, api: FakeApi) -> None:
+    api.commands = [{**COMMAND, "command_name": "x" * 1000} for _ in range(100)]
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "sovd_cli", "commands", "--json", "--limit", "100"]
+    process = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (process.returncode, process.stderr) == (1, "")
