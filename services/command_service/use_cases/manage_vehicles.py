@@ -1,0 +1,124 @@
+"""The fleet: register, change, soft-delete, find."""
+
+from datetime import datetime
+from typing import Any
+
+from uuid_utils import uuid7
+
+from command_service.domain.vehicle import ConnectionStatus, LinkKind, Vehicle
+from command_service.use_cases.actor import Actor
+from command_service.use_cases.audit_entries import about_vehicle
+from command_service.use_cases.cursors import decode_text_pair, encode_cursor
+from command_service.use_cases.ports import AlreadyStored, Storage, UnitOfWork
+from service_kit.errors import Conflict, Forbidden, InvalidInput, NotFound
+
+
+class ManageVehicles:
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def get(self, vehicle_id: str) -> Vehicle:
+        """Raises NotFound."""
+        async with self._storage.reading() as uow:
+            vehicle = (await uow.vehicles.get([vehicle_id])).get(vehicle_id)
+        if vehicle is None:
+            raise _unknown(vehicle_id)
+        return vehicle
+
+    async def page(self, search: str, connection_status: str, limit: int, cursor: str) -> tuple[list[Vehicle], str]:
+        """By VIN; the next cursor is "" at the end."""
+        if connection_status and connection_status not in list(ConnectionStatus):
+            raise InvalidInput("VALIDATION_FAILED", "status must be online or offline")
+        after = decode_text_pair(cursor)
+        async with self._storage.reading() as uow:
+            found = await uow.vehicles.page(search, connection_status, limit + 1, after)
+        page = found[:limit]
+        return page, encode_cursor(page[-1].vin, page[-1].vehicle_id) if len(found) > limit else ""
+
+    async def create(
+        self, actor: Actor, vin: str, make: str, model: str, year: int, link_kind: str, link_address: str
+    ) -> Vehicle:
+        """Raises Conflict DUPLICATE_VIN."""
+        _require_admin(actor)
+        async with self._storage.transaction() as uow:
+            now = await uow.clock()
+            vehicle = Vehicle(
+                str(uuid7()), vin, make, model, year, _link_kind(link_kind, link_address), link_address, created_at=now
+            )
+            try:
+                await uow.vehicles.insert(vehicle)
+            except AlreadyStored:
+                raise Conflict("DUPLICATE_VIN", f"a vehicle with VIN {vin} is registered already") from None
+            details = {"vin": vin, "make": make, "model": model, "year": year, "link": str(vehicle.link_kind)}
+            await uow.audit.append([about_vehicle("vehicle.created", vehicle.vehicle_id, now, actor, **details)])
+            await uow.commit()
+        return vehicle
+
+    async def update(
+        self,
+        actor: Actor,
+        vehicle_id: str,
+        make: str | None = None,
+        model: str | None = None,
+        year: int | None = None,
+        link: tuple[str, str] | None = None,
+    ) -> Vehicle:
+        """None leaves a fact as it is. Raises NotFound."""
+        _require_admin(actor)
+        changes: dict[str, Any] = {"make": make, "model": model, "year": year}
+        if link is not None:
+            changes.update(link_kind=_link_kind(*link), link_address=link[1])
+        changes = {name: value for name, value in changes.items() if value is not None}
+        async with self._storage.transaction() as uow:
+            vehicle, now = await _locked(uow, vehicle_id)
+            for name, value in changes.items():
+                setattr(vehicle, name, value)
+            await uow.vehicles.update([vehicle])
+            await uow.audit.append([about_vehicle("vehicle.updated", vehicle_id, now, actor, **changes)])
+            await uow.commit()
+        return vehicle
+
+    async def delete(self, actor: Actor, vehicle_id: str) -> None:
+        """Soft: history stays. Raises NotFound, Conflict VEHICLE_HAS_OPEN_COMMANDS."""
+        _require_admin(actor)
+        async with self._storage.transaction() as uow:
+            vehicle, now = await _locked(uow, vehicle_id)
+            if await uow.commands.has_open(vehicle_id):
+                raise Conflict(
+                    "VEHICLE_HAS_OPEN_COMMANDS",
+                    f"vehicle {vehicle.vin} has open commands; cancel them or wait for their end",
+                )
+            vehicle.deleted_at = now
+            vehicle.connection_status = ConnectionStatus.OFFLINE
+            vehicle.connector_id = None
+            await uow.vehicles.update([vehicle])
+            await uow.audit.append([about_vehicle("vehicle.deleted", vehicle_id, now, actor, vin=vehicle.vin)])
+            await uow.commit()
+
+
+async def _locked(uow: UnitOfWork, vehicle_id: str) -> tuple[Vehicle, datetime]:
+    vehicle = (await uow.vehicles.lock([vehicle_id])).get(vehicle_id)
+    if vehicle is None:
+        raise _unknown(vehicle_id)
+    return vehicle, await uow.clock()
+
+
+def _link_kind(kind: str, address: str) -> LinkKind:
+    try:
+        link_kind = LinkKind(kind or LinkKind.SESSION)
+    except ValueError:
+        raise InvalidInput(
+            "VALIDATION_FAILED", f"link kind must be one of {', '.join(LinkKind)}, not {kind!r}"
+        ) from None
+    if link_kind is not LinkKind.SESSION and not address:
+        raise InvalidInput("VALIDATION_FAILED", f"a {link_kind} link needs the address to dial")
+    return link_kind
+
+
+def _require_admin(actor: Actor) -> None:
+    if actor.role != "admin":
+        raise Forbidden("FORBIDDEN", "only an admin may change the fleet")
+
+
+def _unknown(vehicle_id: str) -> NotFound:
+    return NotFound("UNKNOWN_VEHICLE", f"there is no vehicle {vehicle_id}")

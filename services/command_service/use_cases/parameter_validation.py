@@ -1,0 +1,51 @@
+"""Checks a command's parameters against the catalogue, with errors that say what is wrong and what is allowed."""
+
+import json
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from command_service.domain.catalogue import CATALOGUE, CommandType
+from service_kit.errors import InvalidInput
+
+_VALIDATORS = {name: Draft202012Validator(entry.parameters_schema) for name, entry in CATALOGUE.items()}
+
+
+def command_type_named(name: str) -> CommandType:
+    """Raises InvalidInput UNKNOWN_COMMAND_NAME."""
+    try:
+        return CATALOGUE[name]
+    except KeyError:
+        allowed = ", ".join(sorted(CATALOGUE))
+        raise InvalidInput(
+            "UNKNOWN_COMMAND_NAME",
+            f"there is no command named {name!r}; allowed: {allowed}",
+            {"allowed": sorted(CATALOGUE)},
+        ) from None
+
+
+def valid_parameters(command_type: CommandType, parameters_json: str) -> dict[str, Any]:
+    """The parameters as an object. Raises InvalidInput INVALID_PARAMETERS, its details by field."""
+    try:
+        parameters = json.loads(parameters_json or "{}")
+    except ValueError as error:
+        raise InvalidInput("INVALID_PARAMETERS", f"command_params is not JSON: {error}") from None
+    errors = sorted(
+        _VALIDATORS[command_type.name].iter_errors(parameters), key=lambda error: list(map(str, error.path))
+    )
+    if errors:
+        problems = [{"field": _field(error), "problem": _explain(error)} for error in errors]
+        text = "; ".join(f"{problem['field']}: {problem['problem']}" for problem in problems)
+        raise InvalidInput("INVALID_PARAMETERS", f"{command_type.name}: {text}", {"errors": problems})
+    return dict(parameters)
+
+
+def _field(error: ValidationError) -> str:
+    return ".".join(["command_params", *map(str, error.path)])
+
+
+def _explain(error: ValidationError) -> str:
+    description = error.schema.get("description") if isinstance(error.schema, dict) else None
+    message: str = error.message[:300]
+    return f"{message} ({description})" if description else message

@@ -1,0 +1,124 @@
+"""Reading commands, their responses and evidence, and what a viewer does not have yet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from command_service.domain.command import Command
+from command_service.domain.events import ViewerEvent, response_event, status_event
+from command_service.domain.results import Evidence, RecordedResponse
+from command_service.use_cases.cursors import decode_int, encode_cursor
+from command_service.use_cases.ports import CommandFilter, Storage
+from service_kit.errors import NotFound
+
+# One answer stays well under gRPC's message limit, however long the responses are.
+_MAX_ANSWER_CHARACTERS = 4_000_000
+_UPDATES_EACH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class KnownState:
+    """What a viewer has: the number of its last response and the revision of its last status."""
+
+    command_id: str
+    after: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Updates:
+    """`command` is None when there is no such command. `has_more`: ask again from where the events end."""
+
+    command_id: str
+    command: Command | None
+    events: list[ViewerEvent]
+    has_more: bool = False
+
+
+class ReadCommands:
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def get(self, command_id: str) -> tuple[Command, str]:
+        """The command and the VIN of its vehicle. Raises NotFound."""
+        async with self._storage.reading() as uow:
+            command = (await uow.commands.get([command_id])).get(command_id)
+            if command is None:
+                raise _unknown(command_id)
+            vins = await uow.vehicles.vins([command.vehicle_id])
+        return command, vins[command.vehicle_id]
+
+    async def page(self, filter_: CommandFilter, limit: int, cursor: str) -> tuple[list[tuple[Command, str]], str]:
+        """Commands with VINs, newest first, and the next cursor ("" at the end)."""
+        before = decode_int(cursor)
+        async with self._storage.reading() as uow:
+            commands = await uow.commands.page(filter_, limit + 1, before)
+            vins = await uow.vehicles.vins({command.vehicle_id for command in commands})
+        page = [(command, vins[command.vehicle_id]) for command in commands[:limit]]
+        return page, encode_cursor(page[-1][0].accept_number) if len(commands) > limit else ""
+
+    async def responses(self, command_id: str, after: int, limit: int) -> tuple[list[RecordedResponse], bool]:
+        """Responses in order, and whether there are more. Raises NotFound."""
+        async with self._storage.reading() as uow:
+            if not await uow.commands.get([command_id]):
+                raise _unknown(command_id)
+            found = await uow.responses.page(command_id, after, limit + 1)
+        fitting = _fitting(found[:limit])
+        return fitting, len(found) > len(fitting)
+
+    async def evidence(self, command_id: str, limit: int, cursor: str) -> tuple[list[Evidence], str]:
+        """Late results, oldest first, and the next cursor. Raises NotFound."""
+        after = decode_int(cursor) or 0
+        async with self._storage.reading() as uow:
+            if not await uow.commands.get([command_id]):
+                raise _unknown(command_id)
+            found = await uow.evidence.page(command_id, limit + 1, after)
+        page = found[:limit]
+        return page, encode_cursor(page[-1].evidence_id) if len(found) > limit else ""
+
+    async def updates(self, known: Sequence[KnownState]) -> list[Updates]:
+        """For each viewer what it does not have, in order: responses, then the status that counts them."""
+        async with self._storage.reading() as uow:
+            commands = await uow.commands.get({state.command_id for state in known})
+            behind = [
+                (state.command_id, state.after)
+                for state in known
+                if state.command_id in commands and commands[state.command_id].responses > state.after
+            ]
+            responses = await uow.responses.after_each(behind, _UPDATES_EACH) if behind else {}
+        room = _MAX_ANSWER_CHARACTERS
+        answers = []
+        for state in known:
+            update = _updates_for(state, commands.get(state.command_id), responses.get(state.command_id, []), room)
+            room -= sum(len(event.json) for event in update.events)
+            answers.append(update)
+        return answers
+
+
+def _updates_for(
+    state: KnownState, command: Command | None, responses: Sequence[RecordedResponse], room: int
+) -> Updates:
+    if command is None:
+        return Updates(state.command_id, None, [])
+    # Committed after the command was read: counted by a status to come.
+    counted = [one for one in responses if state.after < one.sequence_number <= command.responses]
+    fitting = _fitting(counted, room)
+    events = [response_event(response) for response in fitting]
+    complete = state.after + len(fitting) >= command.responses
+    if complete and command.revision > state.revision:
+        at = command.completed_at or command.started_at or command.dispatched_at or command.created_at
+        events.append(status_event(command, at))
+    return Updates(state.command_id, command, events, has_more=not complete)
+
+
+def _fitting(responses: Sequence[RecordedResponse], room: int = _MAX_ANSWER_CHARACTERS) -> list[RecordedResponse]:
+    fitting: list[RecordedResponse] = []
+    for response in responses:
+        room -= len(response.body)
+        if room < 0 and fitting:
+            break
+        fitting.append(response)
+    return fitting
+
+
+def _unknown(command_id: str) -> NotFound:
+    return NotFound("UNKNOWN_COMMAND", f"there is no command {command_id}")
