@@ -1,7 +1,9 @@
 """sovd up, serve, simulate, migrate: start a part of the system by module name, imported when asked."""
 
+import asyncio
 import importlib
 import runpy
+import time
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
@@ -9,7 +11,17 @@ from typing import Annotated
 
 import typer
 
-from sovd_cli.errors import CliError
+from sovd_cli.errors import CliError, ExitCode
+from sovd_cli.output import say
+
+RETRY_SECONDS = 1.0
+
+
+class Owner(StrEnum):
+    """A service with tables of its own, in the schema of its name."""
+
+    GATEWAY = "gateway"
+    COMMAND_SERVICE = "command-service"
 
 
 class Service(StrEnum):
@@ -32,6 +44,44 @@ def serve(service: Annotated[Service, typer.Argument(help="Configured by environ
     package = service.replace("-", "_")
     _load(f"{package}.composition", service)
     runpy.run_module(package, run_name="__main__", alter_sys=True)
+
+
+def migrate(
+    service: Annotated[Owner | None, typer.Argument(help="Both when not given.")] = None,
+    database_url: Annotated[str | None, typer.Option(envvar="DATABASE_URL", help="postgresql:// or sqlite:///")] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a database that is still starting.")] = 60,
+) -> None:
+    """Bring the database up to date; run it before a new version starts."""
+    database = _load("service_kit.database", "gateway")
+    if database_url is None:
+        raise CliError("DATABASE_URL: missing; give postgresql://user:password@host/database or sqlite:///path")
+    try:
+        database.database_url(database_url)
+    except ValueError as error:
+        raise CliError(f"DATABASE_URL: {error}") from error
+    deadline = time.monotonic() + wait
+    for owner in [service] if service else list(Owner):
+        _migrate(database, database_url, owner.replace("-", "_"), deadline)
+        say(f"{owner}: up to date")
+
+
+def _migrate(database: ModuleType, url: str, schema: str, deadline: float) -> None:
+    unavailable = _load("service_kit.errors", "gateway").Unavailable
+    told = False
+    while True:
+        try:
+            asyncio.run(database.upgrade(url, f"{schema}.storage.migrations", schema))
+            return
+        except unavailable as error:
+            if time.monotonic() > deadline:
+                raise CliError(f"{schema}: {error}", ExitCode.UNREACHABLE) from error
+            if not told:
+                say("the database does not answer yet; waiting")
+                told = True
+            time.sleep(RETRY_SECONDS)
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else repr(error)
+            raise CliError(f"{schema}: could not migrate: {reason}", ExitCode.FAILED) from error
 
 
 def _load(module: str, extra: str) -> ModuleType:
