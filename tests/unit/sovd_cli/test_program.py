@@ -1,0 +1,119 @@
+"""What holds for the whole program: one line for what goes wrong, exit codes, parts that are not installed."""
+
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sovd_cli.__main__ import main
+from sovd_cli.commands import diagnose
+from tests.unit.sovd_cli.conftest import Sovd
+
+
+def test_help_tells_the_exit_codes(stranger: Sovd) -> None:
+    for arguments in (("--help",), ("run", "--help")):
+        ran = stranger(*arguments)
+        assert ran.code == 0
+        assert "6 OUTCOME_UNKNOWN" in ran.out
+
+
+def test_without_arguments_it_shows_its_help(stranger: Sovd) -> None:
+    ran = stranger()
+    assert ran.code == 2
+    assert "Usage: sovd" in ran.out
+
+
+def test_an_unexpected_error_is_one_line_unless_asked_for(stranger: Sovd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sovd_cli.commands.auth.open_api", lambda: 1 / 0)
+    ran = stranger("whoami")
+    assert ran.code == 1
+    assert ran.err == "sovd: internal error: ZeroDivisionError('division by zero') (SOVD_DEBUG=1 shows where)\n"
+    monkeypatch.setenv("SOVD_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        stranger("whoami")
+
+
+def test_ctrl_c_is_no_stack_trace(stranger: Sovd, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sovd_cli.commands.auth.open_api", interrupted)
+    ran = stranger("whoami")
+    assert (ran.code, ran.err) == (130, "")
+
+
+def test_the_entry_point_exits_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["sovd", "explode"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+
+
+def test_the_question_after_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False)
+    assert diagnose._wants_to_cancel() is False
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    for given in (True, False):
+        monkeypatch.setattr("typer.confirm", lambda *_, given=given, **__: given)
+        assert diagnose._wants_to_cancel() is given
+
+    def again(*_: Any, **__: Any) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("typer.confirm", again)
+    assert diagnose._wants_to_cancel() is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"), [(("serve", "gateway"), "gateway"), (("up",), "embedded"), (("migrate",), "gateway")]
+)
+def test_a_part_that_is_not_installed(
+    stranger: Sovd, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], extra: str
+) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError("No module named 'sqlalchemy'", name="sqlalchemy")
+
+    monkeypatch.setattr("importlib.import_module", missing)
+    ran = stranger(*arguments)
+    assert (ran.code, ran.err) == (2, f"sovd: needs the package sqlalchemy: pip install 'sovd-webapp[{extra}]'\n")
+
+
+def test_serve_runs_the_module(stranger: Sovd, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran_modules: list[str] = []
+    monkeypatch.setattr("importlib.import_module", lambda name: None)
+    monkeypatch.setattr(runpy, "run_module", lambda name, **_: ran_modules.append(name))
+    assert stranger("serve", "vehicle-connector").code == 0
+    assert ran_modules == ["vehicle_connector"]
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [(None, "DATABASE_URL: missing; give postgresql://"), ("mysql://x/y", "DATABASE_URL: give postgresql://")],
+)
+def test_migrate_names_a_wrong_database_url(
+    stranger: Sovd, monkeypatch: pytest.MonkeyPatch, url: str | None, line: str
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    if url:
+        monkeypatch.setenv("DATABASE_URL", url)
+    ran = stranger("migrate")
+    assert ran.code == 2
+    assert ran.err.startswith(f"sovd: {line}")
+
+
+def test_migrate_waits_for_a_database_but_not_for_ever(stranger: Sovd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sovd_cli.commands.services.RETRY_SECONDS", 0.001)
+    ran = stranger("migrate", "--database-url", "postgresql://a:secret@127.0.0.1:9/x", "--wait", "0.1")
+    assert ran.code == 8
+    assert ran.err.count("\n") == 2
+    assert "secret" not in ran.err
+
+
+def test_migrate_that_fails_is_one_line(stranger: Sovd, tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_bytes(b"no database" * 100)
+    ran = stranger("migrate", "gateway", "--database-url", f"sqlite:///{tmp_path}/x.db")
+    assert ran.code == 1
+    assert ran.err.startswith("sovd: gateway: could not migrate: ")
+    assert len(ran.err.splitlines()) == 1
