@@ -42,8 +42,8 @@ class Outlet:
     @property
     def full(self) -> bool:
         """No more now; `when_room` tells when there is room again."""
-        queue = self._queue
-        return bool(queue) and (len(queue) >= MAX_QUEUED_MESSAGES or self._characters >= MAX_QUEUED_CHARACTERS)
+        queued = 0 if self._queue is None else len(self._queue)
+        return queued >= MAX_QUEUED_MESSAGES or (queued > 0 and self._characters >= MAX_QUEUED_CHARACTERS)
 
     @property
     def closing(self) -> bool:
