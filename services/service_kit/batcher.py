@@ -35,6 +35,11 @@ class Batcher(Generic[Item, Answer]):
             self._flusher = asyncio.create_task(self._flush_all())
         return answer
 
+    @property
+    def waiting(self) -> int:
+        """Items that are not in a flush yet."""
+        return len(self._waiting)
+
     async def drain(self) -> None:
         """Returns when nothing is waiting or in flight."""
         while self._flusher is not None and not self._flusher.done():

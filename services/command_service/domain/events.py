@@ -18,7 +18,12 @@ class ViewerEvent:
     sequence_number: int = 0
     revision: int = 0
     responses: int = 0
-    terminal: bool = False
+    # None for a response.
+    status: Status | None = None
+
+    @property
+    def terminal(self) -> bool:
+        return self.status is not None and self.status.terminal
 
 
 def timestamp(at: datetime) -> str:
@@ -62,7 +67,7 @@ def status_event(command: Command, now: datetime) -> ViewerEvent:
         json.dumps(facts, separators=(",", ":"), ensure_ascii=False),
         revision=command.revision,
         responses=command.responses,
-        terminal=command.status.terminal,
+        status=command.status,
     )
 
 

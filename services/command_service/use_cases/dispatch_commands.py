@@ -1,7 +1,7 @@
 """Dispatching: for vehicles where something changed, commit what may run now to the connector of their session."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from command_service.domain.command import Command, Status
 from command_service.domain.lanes import QueueEntry, Verdict, verdicts
@@ -50,9 +50,10 @@ class DispatchCommands:
     async def take_back(self, unpublished: Sequence[tuple[str, int]]) -> int:
         """(command_id, dispatch_number) pairs that the broker did not take: back to the queue, which is no attempt.
 
-        An unconfirmed message may arrive all the same; the next dispatch number fences it. Returns how many went back.
+        An unconfirmed message may arrive all the same; the next dispatch number fences it. Nobody is woken: trying
+        again at once would spin, the dispatcher's next sweep finds them. Returns how many went back.
         """
-        aftermath = Aftermath(self._announcer, self._waker)
+        aftermath = Aftermath(self._announcer, _Nobody())
         numbers = dict(unpublished)
         async with self._storage.transaction() as uow:
             locked = await uow.commands.lock(numbers.keys())
@@ -69,3 +70,8 @@ class DispatchCommands:
             await uow.commit()
         aftermath.tell()
         return len(commands)
+
+
+class _Nobody:
+    def wake(self, vehicle_ids: Iterable[str]) -> None:
+        pass

@@ -1,0 +1,247 @@
+"""The stream of each vehicle connector: leases, sessions, claims and results in, the answers back.
+
+Everything that is ready goes in one message each way. What a flush could not do (the database is away) ends the
+stream: the connector keeps what it has, attaches again and presents it, and nothing is recorded twice.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from command_service import metrics
+from command_service.domain.results import Result
+from command_service.grpc_mapping import ecu_from_proto, result_from_proto, take_up_to_proto
+from command_service.use_cases.claim_commands import ClaimAnswer, ClaimCommands, ClaimRequest
+from command_service.use_cases.limits import Limits
+from command_service.use_cases.record_results import Acknowledgement, RecordResults
+from command_service.use_cases.vehicle_sessions import HeldCommand, Hello, SessionEnd, SessionOpened, VehicleSessions
+from service_kit.batcher import Batcher
+from service_kit.errors import InvalidInput, ServiceError, Unavailable
+from service_kit.logging import get_logger
+from service_kit.tracing import SpanKind, record_span
+from sovd_protos.connector.v1 import connector_pb2, connector_pb2_grpc
+
+if TYPE_CHECKING:
+    from service_kit.grpc_errors import Context
+
+_log = get_logger(__name__)
+
+Answer = TypeVar("Answer")
+
+
+class ConnectorApi(connector_pb2_grpc.ConnectorServiceServicer):
+    def __init__(self, claim: ClaimCommands, record: RecordResults, sessions: VehicleSessions, limits: Limits) -> None:
+        self.sessions = sessions
+        self.lease_ms = int(limits.lease_seconds * 1000)
+        self.claims: Batcher[ClaimRequest, ClaimAnswer] = Batcher(claim)
+        self.results: Batcher[Result, Acknowledgement] = Batcher(record, max_items=1000)
+        self.hellos: Batcher[Hello, SessionOpened] = Batcher(self.sessions.open, max_items=200)
+        self.ends: Batcher[SessionEnd, None] = Batcher(self._close_sessions)
+        self.renewals: Batcher[tuple[str, bool], bool] = Batcher(self.sessions.renew_leases)
+
+    async def Attach(  # noqa: N802
+        self, request_iterator: AsyncIterator[connector_pb2.FromConnector], context: "Context"
+    ) -> AsyncIterator[connector_pb2.ToConnector]:
+        first = await anext(aiter(request_iterator), None)
+        if first is None or not first.registration.connector_id:
+            raise InvalidInput("NOT_REGISTERED", "the first message of a connector's stream is its registration")
+        stream = _ConnectorStream(self, first.registration.connector_id)
+        yield connector_pb2.ToConnector(registered=await stream.register(first.registration))
+        _log.info("connector_attached", connector_id=stream.connector_id, address=first.registration.address)
+        reader = asyncio.create_task(stream.read(request_iterator))
+        try:
+            while (message := await stream.next_message()) is not None:
+                yield message
+        finally:
+            reader.cancel()
+            _log.info("connector_detached", connector_id=stream.connector_id)
+
+    async def drain(self) -> None:
+        for batcher in (self.claims, self.results, self.hellos, self.ends, self.renewals):
+            await batcher.drain()
+
+    async def _close_sessions(self, ends: Sequence[SessionEnd]) -> list[None]:
+        await self.sessions.close(ends)
+        return [None] * len(ends)
+
+
+class _ConnectorStream:
+    """One attached stream: hands what comes in to the batchers, and collects their answers into the next message."""
+
+    def __init__(self, api: ConnectorApi, connector_id: str) -> None:
+        self.connector_id = connector_id
+        self._api = api
+        self._changed = asyncio.Event()
+        self._ended = False
+        self._failure: BaseException | None = None
+        self._lease: connector_pb2.LeaseGranted | None = None
+        self._claim_answers: list[connector_pb2.ClaimAnswer] = []
+        self._session_answers: list[connector_pb2.SessionAnswer] = []
+        # The latest acknowledgement of an attempt says it all.
+        self._acks: dict[tuple[str, int], Acknowledgement] = {}
+        self._seen: set[asyncio.Task[None]] = set()
+
+    async def register(self, registration: connector_pb2.Registration) -> connector_pb2.Registered:
+        take_ups, superseded = await self._api.sessions.register_connector(
+            self.connector_id,
+            registration.address,
+            [(session.vehicle_id, session.session_epoch) for session in registration.sessions],
+            [HeldCommand(command.command_id, command.attempt) for command in registration.commands],
+        )
+        return connector_pb2.Registered(
+            lease_ms=self._api.lease_ms,
+            take_ups=[take_up_to_proto(take_up) for take_up in take_ups],
+            superseded=[
+                connector_pb2.OpenSession(vehicle_id=vehicle_id, session_epoch=epoch)
+                for vehicle_id, epoch in superseded
+            ],
+        )
+
+    async def read(self, messages: AsyncIterator[connector_pb2.FromConnector]) -> None:
+        try:
+            async for message in messages:
+                self._take_in(message)
+        except Exception as error:
+            self._fail(error)
+        self._ended = True
+        self._changed.set()
+
+    async def next_message(self) -> connector_pb2.ToConnector | None:
+        """All answers that are ready; None when the connector has ended the stream. Raises what a flush raised."""
+        await self._changed.wait()
+        self._changed.clear()
+        if self._failure is not None:
+            raise self._failure
+        if self._ended:
+            return None
+        message = connector_pb2.ToConnector(
+            lease_granted=self._lease,
+            session_answers=self._session_answers,
+            claim_answers=self._claim_answers,
+            result_acks=[
+                connector_pb2.ResultAck(
+                    command_id=ack.command_id, attempt=ack.attempt, number=ack.number, closed=ack.closed
+                )
+                for ack in self._acks.values()
+            ],
+        )
+        self._lease = None
+        self._session_answers, self._claim_answers, self._acks = [], [], {}
+        return message
+
+    def _take_in(self, message: connector_pb2.FromConnector) -> None:
+        if message.HasField("lease_renewal"):
+            self._renew(message.lease_renewal)
+        # Ends before openings: a vehicle that left and came back within one message is there.
+        for closed in message.sessions_closed:
+            end = SessionEnd(self.connector_id, closed.vehicle_id, closed.session_epoch)
+            self._watch(self._api.ends.enqueue(end))
+        for opened in message.sessions_opened:
+            self._open(opened)
+        if message.sessions_seen:
+            self._touch(message.sessions_seen)
+        for claim in message.claims:
+            self._claim(claim)
+        if message.results:
+            self._record(message.results)
+
+    def _renew(self, renewal: connector_pb2.LeaseRenewal) -> None:
+        def granted(extended: bool) -> None:
+            if extended:
+                self._lease = connector_pb2.LeaseGranted(nonce=renewal.nonce, lease_ms=self._api.lease_ms)
+            else:
+                self._fail(Unavailable("LEASE_LAPSED", "the lease lapsed; register again"))
+
+        self._watch(self._api.renewals.enqueue((self.connector_id, renewal.draining)), granted)
+
+    def _open(self, opened: connector_pb2.SessionOpened) -> None:
+        hello = Hello(
+            self.connector_id,
+            opened.vin,
+            [ecu_from_proto(ecu) for ecu in opened.ecus],
+            [HeldCommand(held.command_id, held.attempt) for held in opened.held],
+        )
+
+        def answered(future: "asyncio.Future[SessionOpened]") -> None:
+            error = _error_of(future)
+            if isinstance(error, ServiceError) and not isinstance(error, Unavailable):
+                answer = connector_pb2.SessionAnswer(error_code=error.code, error_message=error.message)
+            elif error is not None:
+                self._fail(error)
+                return
+            else:
+                session = future.result()
+                answer = connector_pb2.SessionAnswer(
+                    vehicle_id=session.vehicle_id,
+                    session_epoch=session.session_epoch,
+                    take_ups=[take_up_to_proto(take_up) for take_up in session.take_ups],
+                )
+            answer.request_id = opened.request_id
+            self._session_answers.append(answer)
+            self._changed.set()
+
+        self._api.hellos.enqueue(hello).add_done_callback(answered)
+
+    def _touch(self, seen: Sequence[connector_pb2.SessionSeen]) -> None:
+        async def touch() -> None:
+            try:
+                await self._api.sessions.seen([(one.vehicle_id, one.session_epoch) for one in seen])
+            except Unavailable as error:
+                self._fail(error)
+
+        task = asyncio.create_task(touch())
+        self._seen.add(task)
+        task.add_done_callback(self._seen.discard)
+
+    def _claim(self, claim: connector_pb2.Claim) -> None:
+        def answered(answer: ClaimAnswer) -> None:
+            self._claim_answers.append(
+                connector_pb2.ClaimAnswer(
+                    command_id=claim.command_id,
+                    dispatch_number=claim.dispatch_number,
+                    granted=answer.refusal is None,
+                    attempt=answer.attempt,
+                    refusal=answer.refusal or "",
+                )
+            )
+
+        request = ClaimRequest(claim.command_id, claim.dispatch_number, claim.session_epoch, self.connector_id)
+        self._watch(self._api.claims.enqueue(request), answered)
+
+    def _record(self, results: Sequence[connector_pb2.Result]) -> None:
+        started, now = time.time_ns(), datetime.now(UTC)
+        metrics.BATCH_SIZE.labels("results").observe(len(results))
+
+        def recorded(ack: Acknowledgement) -> None:
+            self._acks[ack.command_id, ack.attempt] = ack
+
+        for result in results:
+            future = self._api.results.enqueue(result_from_proto(result, self.connector_id, now))
+            self._watch(future, recorded)
+            if result.traceparent:
+                record_span(
+                    "result.record", result.traceparent, started, kind=SpanKind.SERVER, command_id=result.command_id
+                )
+
+    def _watch(self, future: "asyncio.Future[Answer]", answered: "Callable[[Answer], object] | None" = None) -> None:
+        """Calls `answered` with the answer and sends what it left; a failure ends the stream."""
+
+        def done(future: "asyncio.Future[Answer]") -> None:
+            error = _error_of(future)
+            if error is not None:
+                self._fail(error)
+            elif answered is not None:
+                answered(future.result())
+                self._changed.set()
+
+        future.add_done_callback(done)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        self._changed.set()
+
+
+def _error_of(future: "asyncio.Future[Answer]") -> BaseException | None:
+    return Unavailable("STOPPING", "the command service is stopping") if future.cancelled() else future.exception()

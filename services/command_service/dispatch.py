@@ -1,0 +1,123 @@
+"""The dispatcher: looks at the vehicles where something changed, and publishes what was committed to a connector."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+
+from command_service import metrics
+from command_service.domain.command import Command
+from command_service.use_cases.dispatch_commands import DispatchCommands
+from command_service.use_cases.ports import Storage
+from service_kit.batcher import Batcher
+from service_kit.errors import Unavailable
+from service_kit.logging import get_logger
+from service_kit.messaging.port import Messaging, OutgoingMessage
+from service_kit.tracing import SpanKind, record_span
+from sovd_protos.connector.v1.connector_pb2 import DispatchedCommand
+
+_log = get_logger(__name__)
+
+_AT_ONCE = 500
+_RETRY_SECONDS = 1.0
+
+
+class WokenVehicles:
+    """use_cases.aftermath.DispatchWaker: which vehicles to look at."""
+
+    def __init__(self) -> None:
+        self._vehicle_ids: dict[str, None] = {}
+        self._event = asyncio.Event()
+
+    def wake(self, vehicle_ids: Iterable[str]) -> None:
+        self._vehicle_ids.update(dict.fromkeys(vehicle_ids))
+        self._event.set()
+
+    async def next(self) -> list[str]:
+        """Waits until there are some; takes at most _AT_ONCE, first come first."""
+        await self._event.wait()
+        taken = list(self._vehicle_ids)[:_AT_ONCE]
+        for vehicle_id in taken:
+            del self._vehicle_ids[vehicle_id]
+        if not self._vehicle_ids:
+            self._event.clear()
+        return taken
+
+
+class Dispatcher:
+    def __init__(
+        self, dispatch: DispatchCommands, storage: Storage, woken: WokenVehicles, messaging: Messaging
+    ) -> None:
+        self._dispatch = dispatch
+        self._storage = storage
+        self._woken = woken
+        self._messaging = messaging
+        self._publisher: Batcher[Command, None] = Batcher(self._publish)
+
+    async def run(self) -> None:
+        """One look at a time: what is woken meanwhile waits for the next."""
+        while True:
+            vehicle_ids = await self._woken.next()
+            if not self._messaging.connected:
+                # Committing what cannot be published would only take it back; the sweep finds it again.
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            try:
+                commands = await self._dispatch(vehicle_ids)
+            except Unavailable as error:
+                _log.warning("dispatch_waits", reason=error.message)
+                await asyncio.sleep(_RETRY_SECONDS)
+                self._woken.wake(vehicle_ids)
+                continue
+            metrics.BATCH_SIZE.labels("dispatch").observe(len(commands))
+            for command in commands:
+                self._publisher.enqueue(command)
+
+    async def sweep(self) -> None:
+        """Wakes every vehicle that has work it could do: what another replica or a crash left behind."""
+        async with self._storage.reading() as uow:
+            self._woken.wake(await uow.commands.vehicles_with_runnable_work(_AT_ONCE))
+
+    async def drain(self) -> None:
+        await self._publisher.drain()
+
+    async def _publish(self, commands: Sequence[Command]) -> list[None]:
+        errors = await self._messaging.publish([_to_message(command) for command in commands])
+        unpublished = []
+        for command, error in zip(commands, errors, strict=True):
+            if error is not None:
+                metrics.UNPUBLISHED.labels(type(error).__name__.lower()).inc()
+                unpublished.append((command.command_id, command.dispatch_number))
+        if unpublished:
+            await self._take_back(unpublished)
+        return [None] * len(commands)
+
+    async def _take_back(self, unpublished: list[tuple[str, int]]) -> None:
+        try:
+            await self._dispatch.take_back(unpublished)
+        except Unavailable as error:
+            _log.warning("take_back_waits_for_the_watchdog", commands=len(unpublished), reason=error.message)
+
+
+def _to_message(command: Command) -> OutgoingMessage:
+    traceparent = record_span(
+        "command.dispatch", command.traceparent, time.time_ns(), kind=SpanKind.PRODUCER, command_id=command.command_id
+    )
+    body = DispatchedCommand(
+        command_id=command.command_id,
+        dispatch_number=command.dispatch_number,
+        vehicle_id=command.vehicle_id,
+        session_epoch=command.session_epoch,
+        command_name=command.command_name,
+        command_params=command.command_params,
+        repeatable=command.repeatable,
+        timeout_ms=command.timeout_seconds * 1000,
+        expires_at_us=int(command.expires_at.timestamp() * 1_000_000),
+        traceparent=traceparent,
+        stream_duration_ms=command.stream_duration_ms,
+    )
+    return OutgoingMessage(
+        routing_key=f"connector.{command.connector_id}",
+        body=body.SerializeToString(),
+        message_id=f"{command.command_id}/{command.dispatch_number}",
+        headers={"traceparent": traceparent},
+    )

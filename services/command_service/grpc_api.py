@@ -1,0 +1,262 @@
+"""What the gateway calls: commands, vehicles and the audit trail."""
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from command_service import metrics
+from command_service.domain.catalogue import CATALOGUE
+from command_service.domain.command import Status
+from command_service.grpc_mapping import (
+    actor_from_proto,
+    audit_entry_from_proto,
+    audit_entry_to_proto,
+    command_to_proto,
+    evidence_to_proto,
+    from_microseconds,
+    response_to_proto,
+    submission_from_proto,
+    vehicle_to_proto,
+    viewer_event_to_proto,
+)
+from command_service.use_cases.audit_trail import AuditTrail
+from command_service.use_cases.cancel_command import CancelCommand
+from command_service.use_cases.manage_vehicles import ManageVehicles
+from command_service.use_cases.ports import AuditFilter, CommandFilter
+from command_service.use_cases.read_commands import KnownState, ReadCommands
+from command_service.use_cases.submit_commands import Accepted, SubmitCommands
+from service_kit.errors import InvalidInput, ServiceError
+from service_kit.grpc_errors import to_domain_error
+from service_kit.tracing import SpanKind, is_sampled, record_span
+from sovd_protos.audit.v1 import audit_pb2, audit_pb2_grpc
+from sovd_protos.command.v1 import command_pb2, command_pb2_grpc
+from sovd_protos.vehicle.v1 import vehicle_pb2, vehicle_pb2_grpc
+
+if TYPE_CHECKING:
+    from service_kit.grpc_errors import Context
+
+_DEFAULT_PAGE = 50
+_MAX_PAGE = 500
+
+
+class CommandApi(command_pb2_grpc.CommandServiceServicer):
+    def __init__(self, submit: SubmitCommands, cancel: CancelCommand, read: ReadCommands) -> None:
+        self._submit = submit
+        self._cancel = cancel
+        self._read = read
+
+    async def SubmitCommands(  # noqa: N802
+        self, request: command_pb2.SubmitCommandsRequest, context: "Context"
+    ) -> command_pb2.SubmitCommandsResponse:
+        started = time.time_ns()
+        metrics.BATCH_SIZE.labels("submit").observe(len(request.submissions))
+        answers: list[Accepted | ServiceError] = []
+        for submission in request.submissions:
+            _require_uuid("command_id", submission.command_id)
+        answers = await self._submit([submission_from_proto(submission) for submission in request.submissions])
+        for submission in request.submissions:
+            record_span("command.accept", submission.traceparent, started, kind=SpanKind.SERVER)
+        return command_pb2.SubmitCommandsResponse(results=[_submit_result(answer) for answer in answers])
+
+    async def GetCommand(  # noqa: N802
+        self, request: command_pb2.GetCommandRequest, context: "Context"
+    ) -> command_pb2.Command:
+        return command_to_proto(*await self._read.get(_require_uuid("command_id", request.command_id)))
+
+    async def ListCommands(  # noqa: N802
+        self, request: command_pb2.ListCommandsRequest, context: "Context"
+    ) -> command_pb2.ListCommandsResponse:
+        for status in request.statuses:
+            if status not in list(Status):
+                raise InvalidInput("VALIDATION_FAILED", f"status must be one of {', '.join(Status)}, not {status!r}")
+        filter_ = CommandFilter(
+            vehicle_id=_optional_uuid("vehicle_id", request.vehicle_id),
+            user_id=_optional_uuid("user_id", request.user_id),
+            statuses=tuple(request.statuses),
+            command_name=request.command_name or None,
+            from_=from_microseconds(request.from_us),
+            to=from_microseconds(request.to_us),
+        )
+        commands, next_cursor = await self._read.page(filter_, _limit(request.limit), request.cursor)
+        return command_pb2.ListCommandsResponse(
+            commands=[command_to_proto(command, vin) for command, vin in commands], next_cursor=next_cursor
+        )
+
+    async def ListResponses(  # noqa: N802
+        self, request: command_pb2.ListResponsesRequest, context: "Context"
+    ) -> command_pb2.ListResponsesResponse:
+        command_id = _require_uuid("command_id", request.command_id)
+        responses, has_more = await self._read.responses(command_id, request.after, _limit(request.limit))
+        return command_pb2.ListResponsesResponse(
+            responses=[response_to_proto(response) for response in responses], has_more=has_more
+        )
+
+    async def ListEvidence(  # noqa: N802
+        self, request: command_pb2.ListEvidenceRequest, context: "Context"
+    ) -> command_pb2.ListEvidenceResponse:
+        command_id = _require_uuid("command_id", request.command_id)
+        evidence, next_cursor = await self._read.evidence(command_id, _limit(request.limit), request.cursor)
+        return command_pb2.ListEvidenceResponse(
+            evidence=[evidence_to_proto(one) for one in evidence], next_cursor=next_cursor
+        )
+
+    async def CancelCommand(  # noqa: N802
+        self, request: command_pb2.CancelCommandRequest, context: "Context"
+    ) -> command_pb2.CancelCommandResponse:
+        command_id = _require_uuid("command_id", request.command_id)
+        outcome, command, vin = await self._cancel(command_id, actor_from_proto(request.actor))
+        return command_pb2.CancelCommandResponse(outcome=outcome, command=command_to_proto(command, vin))
+
+    async def ReadUpdates(  # noqa: N802
+        self, request: command_pb2.ReadUpdatesRequest, context: "Context"
+    ) -> command_pb2.ReadUpdatesResponse:
+        known = [
+            KnownState(_require_uuid("command_id", state.command_id), state.after, state.revision)
+            for state in request.known
+        ]
+        answer = command_pb2.ReadUpdatesResponse()
+        for update in await self._read.updates(known):
+            traceparent = update.command.traceparent if update.command else ""
+            answer.updates.add(
+                command_id=update.command_id,
+                unknown=update.command is None,
+                events=[viewer_event_to_proto(event) for event in update.events],
+                has_more=update.has_more,
+                traceparent=traceparent if is_sampled(traceparent) else "",
+            )
+        return answer
+
+    async def ListCommandTypes(  # noqa: N802
+        self, request: command_pb2.ListCommandTypesRequest, context: "Context"
+    ) -> command_pb2.ListCommandTypesResponse:
+        return command_pb2.ListCommandTypesResponse(
+            command_types=[
+                command_pb2.CommandType(
+                    name=entry.name,
+                    description=entry.description,
+                    parameters_schema=json.dumps(entry.parameters_schema),
+                    response_schema=json.dumps(entry.response_schema),
+                    command_class=entry.command_class,
+                    repeatable=entry.repeatable,
+                    default_timeout_seconds=entry.default_timeout_seconds,
+                )
+                for entry in CATALOGUE.values()
+            ]
+        )
+
+
+class VehicleApi(vehicle_pb2_grpc.VehicleServiceServicer):
+    def __init__(self, vehicles: ManageVehicles) -> None:
+        self._vehicles = vehicles
+
+    async def ListVehicles(  # noqa: N802
+        self, request: vehicle_pb2.ListVehiclesRequest, context: "Context"
+    ) -> vehicle_pb2.ListVehiclesResponse:
+        vehicles, next_cursor = await self._vehicles.page(
+            request.search, request.connection_status, _limit(request.limit), request.cursor
+        )
+        return vehicle_pb2.ListVehiclesResponse(
+            vehicles=[vehicle_to_proto(vehicle) for vehicle in vehicles], next_cursor=next_cursor
+        )
+
+    async def GetVehicle(  # noqa: N802
+        self, request: vehicle_pb2.GetVehicleRequest, context: "Context"
+    ) -> vehicle_pb2.Vehicle:
+        return vehicle_to_proto(await self._vehicles.get(_require_uuid("vehicle_id", request.vehicle_id)))
+
+    async def CreateVehicle(  # noqa: N802
+        self, request: vehicle_pb2.CreateVehicleRequest, context: "Context"
+    ) -> vehicle_pb2.Vehicle:
+        vehicle = await self._vehicles.create(
+            actor_from_proto(request.actor),
+            request.vin,
+            request.make,
+            request.model,
+            request.year,
+            request.link.kind,
+            request.link.address,
+        )
+        return vehicle_to_proto(vehicle)
+
+    async def UpdateVehicle(  # noqa: N802
+        self, request: vehicle_pb2.UpdateVehicleRequest, context: "Context"
+    ) -> vehicle_pb2.Vehicle:
+        given: dict[str, Any] = {
+            name: getattr(request, name) for name in ("make", "model", "year") if request.HasField(name)
+        }
+        if request.HasField("link"):
+            given["link"] = (request.link.kind, request.link.address)
+        vehicle_id = _require_uuid("vehicle_id", request.vehicle_id)
+        return vehicle_to_proto(await self._vehicles.update(actor_from_proto(request.actor), vehicle_id, **given))
+
+    async def DeleteVehicle(  # noqa: N802
+        self, request: vehicle_pb2.DeleteVehicleRequest, context: "Context"
+    ) -> vehicle_pb2.DeleteVehicleResponse:
+        vehicle_id = _require_uuid("vehicle_id", request.vehicle_id)
+        await self._vehicles.delete(actor_from_proto(request.actor), vehicle_id)
+        return vehicle_pb2.DeleteVehicleResponse()
+
+
+class AuditApi(audit_pb2_grpc.AuditServiceServicer):
+    def __init__(self, audit: AuditTrail) -> None:
+        self._audit = audit
+
+    async def RecordAudit(  # noqa: N802
+        self, request: audit_pb2.RecordAuditRequest, context: "Context"
+    ) -> audit_pb2.RecordAuditResponse:
+        for entry in request.entries:
+            _require_uuid("entry_id", entry.entry_id)
+        await self._audit.record([audit_entry_from_proto(entry) for entry in request.entries])
+        return audit_pb2.RecordAuditResponse()
+
+    async def ListAudit(  # noqa: N802
+        self, request: audit_pb2.ListAuditRequest, context: "Context"
+    ) -> audit_pb2.ListAuditResponse:
+        filter_ = AuditFilter(
+            action=request.action or None,
+            actor_id=request.actor_id or None,
+            subject_id=request.subject_id or None,
+            from_=from_microseconds(request.from_us),
+            to=from_microseconds(request.to_us),
+        )
+        entries, next_cursor = await self._audit.page(filter_, _limit(request.limit), request.cursor)
+        return audit_pb2.ListAuditResponse(
+            entries=[audit_entry_to_proto(entry) for entry in entries], next_cursor=next_cursor
+        )
+
+    async def VerifyAudit(  # noqa: N802
+        self, request: audit_pb2.VerifyAuditRequest, context: "Context"
+    ) -> audit_pb2.VerifyAuditResponse:
+        verification = await self._audit.verify()
+        return audit_pb2.VerifyAuditResponse(
+            intact=verification.broken_at is None,
+            sealed=verification.sealed,
+            unsealed=verification.unsealed,
+            broken_at=verification.broken_at or 0,
+            reason=verification.reason,
+        )
+
+
+def _submit_result(answer: Accepted | ServiceError) -> command_pb2.SubmitResult:
+    if isinstance(answer, ServiceError):
+        metrics.COMMANDS_REJECTED.labels(answer.code).inc()
+        return command_pb2.SubmitResult(error=to_domain_error(answer))
+    command, vin = answer
+    metrics.COMMANDS_ACCEPTED.labels(command.command_name).inc()
+    return command_pb2.SubmitResult(command=command_to_proto(command, vin))
+
+
+def _limit(asked: int) -> int:
+    return min(asked, _MAX_PAGE) if asked else _DEFAULT_PAGE
+
+
+def _require_uuid(name: str, value: str) -> str:
+    try:
+        return str(UUID(value))
+    except ValueError:
+        raise InvalidInput("VALIDATION_FAILED", f"{name} must be a UUID, not {value[:50]!r}") from None
+
+
+def _optional_uuid(name: str, value: str) -> str | None:
+    return _require_uuid(name, value) if value else None

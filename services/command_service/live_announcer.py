@@ -1,0 +1,68 @@
+"""Announces committed changes on the live channels and counts them. Bounded, and never in anybody's way."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from command_service import metrics
+from command_service.domain.command import Command, Status
+from command_service.domain.events import ViewerEvent, vehicle_event
+from command_service.domain.vehicle import Vehicle
+from command_service.grpc_mapping import viewer_event_to_proto
+from service_kit.batcher import Batcher
+from service_kit.live_events.port import LiveEvents
+from service_kit.tracing import is_sampled
+from sovd_protos.live.v1.live_pb2 import CommandEvents, VehicleEvents
+
+VEHICLES_CHANNEL = "vehicles"
+_MAX_WAITING = 20_000
+
+
+class LiveAnnouncer:
+    """use_cases.aftermath.Announcer over the live-events port."""
+
+    def __init__(self, live_events: LiveEvents) -> None:
+        self._live_events = live_events
+        self._batcher: Batcher[tuple[str, bytes], None] = Batcher(self._publish, max_items=1000)
+
+    def command_changed(self, command: Command, events: list[ViewerEvent]) -> None:
+        for event in events:
+            if event.status is not None:
+                _count(command, event.status)
+        payload = CommandEvents(
+            command_id=command.command_id,
+            events=[viewer_event_to_proto(event) for event in events],
+            traceparent=command.traceparent if is_sampled(command.traceparent) else "",
+        )
+        self._enqueue(f"command.{command.command_id}", payload.SerializeToString())
+
+    def vehicle_changed(self, vehicle: Vehicle, now: datetime) -> None:
+        self._enqueue(VEHICLES_CHANNEL, VehicleEvents(json=[vehicle_event(vehicle, now)]).SerializeToString())
+
+    async def drain(self) -> None:
+        await self._batcher.drain()
+
+    def _enqueue(self, channel: str, payload: bytes) -> None:
+        if self._batcher.waiting >= _MAX_WAITING or not self._live_events.connected:
+            metrics.LIVE_EVENTS_DROPPED.inc()
+        else:
+            self._batcher.enqueue((channel, payload))
+
+    async def _publish(self, events: Sequence[tuple[str, bytes]]) -> list[None]:
+        try:
+            await self._live_events.publish(events)
+        except ConnectionError:
+            metrics.LIVE_EVENTS_DROPPED.inc(len(events))
+        return [None] * len(events)
+
+
+def _count(command: Command, status: Status) -> None:
+    name = command.command_name
+    if status.terminal and command.completed_at is not None:
+        metrics.COMMANDS.labels(name, status.value).inc()
+        metrics.COMMAND_DURATION.labels(name).observe((command.completed_at - command.created_at).total_seconds())
+    elif status is Status.IN_PROGRESS and command.started_at is not None:
+        just_handed_over = not command.results_recorded and command.cancel_requested_at is None
+        if just_handed_over:
+            metrics.QUEUE_WAIT.observe((command.started_at - command.created_at).total_seconds())
+    elif status is Status.PENDING:
+        metrics.DISPATCH_RETRIES.labels(name).inc()

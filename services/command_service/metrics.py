@@ -1,0 +1,26 @@
+"""The command service's metrics."""
+
+from prometheus_client import Counter, Histogram
+
+from service_kit.metrics import BATCH_SIZE_BUCKETS, COMMAND_DURATION_BUCKETS, QUEUE_WAIT_BUCKETS
+
+COMMANDS_ACCEPTED = Counter("sovd_commands_accepted", "Commands accepted.", ["command_name"])
+COMMANDS_REJECTED = Counter("sovd_commands_rejected", "Submissions rejected, by error code.", ["code"])
+COMMANDS = Counter("sovd_commands", "Commands ended, by name and terminal status.", ["command_name", "outcome"])
+COMMAND_DURATION = Histogram(
+    "sovd_command_duration_seconds",
+    "From acceptance to the terminal status.",
+    ["command_name"],
+    buckets=COMMAND_DURATION_BUCKETS,
+)
+QUEUE_WAIT = Histogram(
+    "sovd_command_queue_wait_seconds", "From acceptance to the hand-over of the attempt.", buckets=QUEUE_WAIT_BUCKETS
+)
+DISPATCH_RETRIES = Counter(
+    "sovd_dispatch_retries", "Commands that went back to the queue after a dispatch or an attempt.", ["command_name"]
+)
+UNPUBLISHED = Counter("sovd_unpublished_dispatches", "Dispatches that the broker did not take.", ["reason"])
+LATE_RESULTS = Counter("sovd_late_results", "Results kept as evidence, because they came too late.")
+LIVE_EVENTS_DROPPED = Counter("sovd_live_events_dropped", "Live events that were not published; viewers re-read.")
+RECOVERED = Counter("sovd_recovered_commands", "Commands that the watchdog changed, by what it looked for.", ["look"])
+BATCH_SIZE = Histogram("sovd_batch_size", "Items per flush.", ["batch"], buckets=BATCH_SIZE_BUCKETS)

@@ -1,0 +1,37 @@
+"""Settings of the command service, from the environment."""
+
+from pydantic import Field
+
+from command_service.use_cases.limits import Limits
+from service_kit.settings import DatabaseUrl, Port, RabbitUrl, RedisUrl, ServiceSettings
+
+_DEFAULTS = Limits()
+
+
+class Settings(ServiceSettings):
+    """Every limit of design section 4 is a setting."""
+
+    database_url: DatabaseUrl
+    redis_url: RedisUrl
+    rabbitmq_url: RabbitUrl
+    grpc_host: str = "0.0.0.0"  # noqa: S104  other services call it
+    grpc_port: Port = 50051
+    metrics_port: Port = 9101
+    demo_data: bool = False
+
+    max_timeout_seconds: int = Field(default=_DEFAULTS.max_timeout_seconds, ge=1, le=86_400)
+    default_expiry_seconds: int = Field(default=_DEFAULTS.default_expiry_seconds, ge=1)
+    max_expiry_seconds: int = Field(default=_DEFAULTS.max_expiry_seconds, ge=1)
+    max_pending_per_vehicle: int = Field(default=_DEFAULTS.max_pending_per_vehicle, ge=1)
+    max_responses_per_command: int = Field(default=_DEFAULTS.max_responses_per_command, ge=1)
+    lease_seconds: float = Field(default=_DEFAULTS.lease_seconds, gt=0)
+    lease_grace_seconds: float = Field(default=_DEFAULTS.lease_grace_seconds, ge=0)
+    claim_seconds: float = Field(default=_DEFAULTS.claim_seconds, gt=0)
+    session_grace_seconds: float = Field(default=_DEFAULTS.session_grace_seconds, ge=0)
+    deadline_grace_seconds: float = Field(default=_DEFAULTS.deadline_grace_seconds, ge=0)
+    # 0: responses are kept for ever.
+    response_retention_days: int = Field(default=0, ge=0, description="days, 0 to keep responses for ever")
+
+    def limits(self) -> Limits:
+        names = set(Limits.__dataclass_fields__) & set(type(self).model_fields)
+        return Limits(**{name: getattr(self, name) for name in names})
