@@ -61,5 +61,5 @@ def logout() -> None:
 def whoami(as_json: JsonOption = False) -> None:
     """Who you are at the server."""
     with open_api() as api:
-        user = api.get("/api/v1/me")
+        user = api.get("/api/v1/auth/me")
         print_json(user) if as_json else print_fields({"server": api.url, **user})

@@ -2,8 +2,10 @@
 
 import asyncio
 import importlib
+import os
 import runpy
 import time
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from sovd_cli.api import open_api
 from sovd_cli.errors import CliError, ExitCode
 from sovd_cli.output import say
 
@@ -44,6 +47,48 @@ def serve(service: Annotated[Service, typer.Argument(help="Configured by environ
     package = service.replace("-", "_")
     _load(f"{package}.composition", service)
     runpy.run_module(package, run_name="__main__", alter_sys=True)
+
+
+def simulate(
+    vehicles: Annotated[int, typer.Option(min=0, help="How many.")] = 10,
+    connector: Annotated[str, typer.Option(help="Where they dial in, host:port.")] = "localhost:50052",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same VINs.")] = 1,
+    vin: Annotated[list[str] | None, typer.Option(help="This one as well. Repeat it.")] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="What goes wrong, as in slow:seconds=2 or silent:vin=…. Repeat it.")
+    ] = None,
+    ledger: Annotated[Path | None, typer.Option(help="Keep here what each vehicle was handed.")] = None,
+    register: Annotated[bool, typer.Option("--register", help="First add those the fleet lacks (as admin).")] = False,
+) -> None:
+    """Run simulated vehicles; VEHICLE_CREDENTIAL_SECRET makes their credentials."""
+    simulator = _load("vehicle_simulator.__main__", "simulator")
+    if register:
+        specs = _load("vehicle_simulator.fleet", "simulator").simulated_fleet(vehicles, seed)
+        _register([(spec.vin, spec.make, spec.model, spec.year) for spec in specs] + [_unknown(v) for v in vin or []])
+    given = {
+        "VEHICLES": str(vehicles),
+        "CONNECTOR_ADDRESS": connector,
+        "SEED": str(seed),
+        "VINS": ",".join(vin or []),
+        "FAULTS": ";".join(fault or []),
+        "LEDGER_FILE": str(ledger or ""),
+    }
+    # Settings come from the environment, and what is not given here is read from there.
+    os.environ.update({name: value for name, value in given.items() if value})
+    simulator.main()
+
+
+def _unknown(vin: str) -> tuple[str, str, str, int]:
+    return vin, "Simulated", "Vehicle", 2024
+
+
+def _register(vehicles: Iterable[tuple[str, str, str, int]]) -> None:
+    with open_api() as api:
+        known = {vehicle["vin"] for vehicle in api.items("/api/v1/vehicles")}
+        missing = [vehicle for vehicle in vehicles if vehicle[0] not in known]
+        for vin, make, model, year in missing:
+            api.post("/api/v1/vehicles", {"vin": vin, "make": make, "model": model, "year": year})
+    say(f"added {len(missing)} vehicles to the fleet at {api.url}")
 
 
 def migrate(

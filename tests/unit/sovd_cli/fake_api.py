@@ -215,7 +215,7 @@ class FakeApi:
                 web.post(f"{api}/auth/refresh", self.refresh_tokens),
                 web.post(f"{api}/auth/logout", self.logout),
                 web.post(f"{api}/auth/ws-ticket", self.ticket),
-                web.get(f"{api}/me", self.me),
+                web.get(f"{api}/auth/me", self.me),
                 web.get(f"{api}/vehicles", self.list_vehicles),
                 web.post(f"{api}/vehicles", self.add_vehicle),
                 web.delete(f"{api}/vehicles/{{id}}", self.remove_vehicle),

@@ -83,7 +83,7 @@ def test_show_with_evidence(sovd: Sovd) -> None:
 
 def test_a_command_id_cannot_leave_its_place(sovd: Sovd, api: FakeApi) -> None:
     assert sovd("show", "../me").code == 2
-    assert "GET /api/v1/me" not in api.calls
+    assert "GET /api/v1/auth/me" not in api.calls
 
 
 def test_audit(sovd: Sovd, api: FakeApi) -> None:

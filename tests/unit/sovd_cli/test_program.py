@@ -1,5 +1,6 @@
 """What holds for the whole program: one line for what goes wrong, exit codes, parts that are not installed."""
 
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from sovd_cli.__main__ import main
 from sovd_cli.commands import diagnose
 from tests.unit.sovd_cli.conftest import Sovd
+from tests.unit.sovd_cli.fake_api import VIN, FakeApi
 
 
 def test_help_tells_the_exit_codes(stranger: Sovd) -> None:
@@ -117,3 +119,31 @@ def test_migrate_that_fails_is_one_line(stranger: Sovd, tmp_path: Path) -> None:
     assert ran.code == 1
     assert ran.err.startswith("sovd: gateway: could not migrate: ")
     assert len(ran.err.splitlines()) == 1
+
+
+def test_simulate_hands_its_options_to_the_simulator(stranger: Sovd, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, str] = {}
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr("vehicle_simulator.__main__.main", lambda: seen.update(os.environ))
+    ran = stranger("simulate", "--vehicles", "3", "--connector", "h:1", "--vin", "A", "--vin", "B", "--fault", "silent")
+    assert ran.code == 0
+    given = {
+        name: seen.get(name) for name in ("VEHICLES", "CONNECTOR_ADDRESS", "SEED", "VINS", "FAULTS", "LEDGER_FILE")
+    }
+    assert given == {
+        "VEHICLES": "3",
+        "CONNECTOR_ADDRESS": "h:1",
+        "SEED": "1",
+        "VINS": "A,B",
+        "FAULTS": "silent",
+        "LEDGER_FILE": None,
+    }
+
+
+def test_simulate_registers_what_the_fleet_lacks(sovd: Sovd, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr("vehicle_simulator.__main__.main", lambda: None)
+    ran = sovd("simulate", "--vehicles", "2", "--vin", VIN, "--register")
+    assert (ran.code, ran.err) == (0, f"added 2 vehicles to the fleet at {sovd.url}\n")
+    assert len(api.vehicles) == 3
+    assert "added 0" in sovd("simulate", "--vehicles", "2", "--register").err
