@@ -3,22 +3,20 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import grpc.aio
 
+from gateway.answers import ask
 from service_kit.batcher import Batcher
 from service_kit.errors import ServiceError, Unavailable
-from service_kit.grpc_errors import from_domain_error, from_rpc_error
+from service_kit.grpc_errors import from_domain_error
 from sovd_protos.command.v1 import command_pb2 as pb
 from sovd_protos.command.v1.command_pb2_grpc import CommandServiceStub
 
 # The largest submission is a little over 32 KiB, so a full batch is far below gRPC's message limit.
 MAX_BATCH = 200
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.05, 1.0
-
-Answer = TypeVar("Answer")
 
 
 class CommandClient:
@@ -47,29 +45,29 @@ class CommandClient:
             delay = min(delay * 2, LONGEST_DELAY_SECONDS)
 
     async def get_command(self, command_id: str) -> pb.Command:
-        return await self._ask(self._stub.GetCommand(pb.GetCommandRequest(command_id=command_id)))
+        return await ask(self._stub.GetCommand(pb.GetCommandRequest(command_id=command_id)))
 
     async def list_commands(self, request: pb.ListCommandsRequest) -> pb.ListCommandsResponse:
-        return await self._ask(self._stub.ListCommands(request))
+        return await ask(self._stub.ListCommands(request))
 
     async def list_responses(self, command_id: str, after: int, limit: int) -> pb.ListResponsesResponse:
         request = pb.ListResponsesRequest(command_id=command_id, after=after, limit=limit)
-        return await self._ask(self._stub.ListResponses(request))
+        return await ask(self._stub.ListResponses(request))
 
     async def list_evidence(self, command_id: str, limit: int, cursor: str) -> pb.ListEvidenceResponse:
         request = pb.ListEvidenceRequest(command_id=command_id, limit=limit, cursor=cursor)
-        return await self._ask(self._stub.ListEvidence(request))
+        return await ask(self._stub.ListEvidence(request))
 
     async def cancel_command(self, command_id: str, actor: pb.Actor) -> pb.CancelCommandResponse:
-        return await self._ask(self._stub.CancelCommand(pb.CancelCommandRequest(command_id=command_id, actor=actor)))
+        return await ask(self._stub.CancelCommand(pb.CancelCommandRequest(command_id=command_id, actor=actor)))
 
     async def list_command_types(self) -> Sequence[pb.CommandType]:
-        return (await self._ask(self._stub.ListCommandTypes(pb.ListCommandTypesRequest()))).command_types
+        return (await ask(self._stub.ListCommandTypes(pb.ListCommandTypesRequest()))).command_types
 
     async def read_updates(self, known: Sequence[pb.KnownState]) -> Sequence[pb.CommandUpdates]:
         """For viewers, in the order asked."""
         request = pb.ReadUpdatesRequest(known=known)
-        response = await self._ask(self._stub.ReadUpdates(request, timeout=self._call_deadline))
+        response = await ask(self._stub.ReadUpdates(request, timeout=self._call_deadline))
         return response.updates
 
     async def drain(self) -> None:
@@ -78,14 +76,8 @@ class CommandClient:
 
     async def _submit_batch(self, submissions: list[pb.Submission]) -> Sequence[pb.Command | ServiceError]:
         request = pb.SubmitCommandsRequest(submissions=submissions)
-        response = await self._ask(self._stub.SubmitCommands(request, timeout=self._call_deadline))
+        response = await ask(self._stub.SubmitCommands(request, timeout=self._call_deadline))
         return [
             from_domain_error(result.error) if result.HasField("error") else result.command
             for result in response.results
         ]
-
-    async def _ask(self, call: Awaitable[Answer]) -> Answer:
-        try:
-            return await call
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, "command_service") from error
