@@ -37,6 +37,6 @@ async def ask(call: Awaitable[Answer]) -> Answer:
     except grpc.aio.AioRpcError as rpc_error:
         error = from_rpc_error(rpc_error, "command_service")
         if isinstance(error, NotAuthenticated):  # it is the gateway that was refused, not the user
-            log.error("the command service refuses the gateway's SERVICE_TOKEN")
+            log.error("service_credential_refused", setting="SERVICE_TOKEN")
             error = Unavailable("COMMAND_SERVICE_UNAVAILABLE", "The command service is not available; try again.")
         raise error from None

@@ -86,7 +86,7 @@ class AuditTrail:
                 while await self.deliver() == DELIVERY_BATCH:
                     pass
             except ServiceError as error:
-                log.debug("audit entries wait", reason=error.code)
+                log.debug("audit_entries_wait", reason=error.code)
                 pause = RETRY_SECONDS
             await self._wait_for_news(pause)
 
@@ -112,10 +112,10 @@ class AuditTrail:
                 for entry in entries:
                     await self._send([entry])
             else:
-                log.error("the command service refuses an audit entry", entry_id=entries[0].entry_id, code=error.code)
+                log.error("audit_entry_refused", entry_id=entries[0].entry_id, code=error.code)
 
     async def _write(self, entries: list[audit_pb2.AuditEntry]) -> list[None]:
-        while not await self._try_write(entries):
+        while not await self._try_write(entries):  # noqa: ASYNC110  it is the database that is waited for
             await asyncio.sleep(RETRY_SECONDS)
         self._pending -= len(entries)
         AUDIT_PENDING.set(self._pending)
@@ -129,7 +129,7 @@ class AuditTrail:
             return False
         except Exception:  # nobody awaits the answer: say it here
             AUDIT_DROPPED.inc(len(entries))
-            log.exception("audit entries could not be kept", count=len(entries))
+            log.exception("audit_entries_lost", count=len(entries))
         return True
 
     async def _wait_for_news(self, seconds: float) -> None:

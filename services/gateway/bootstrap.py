@@ -35,4 +35,4 @@ async def _create(users: Users, passwords: Passwords, username: str, password: s
         "user.created", "success", actor_name="system", subject=("user", user.user_id), username=username
     )
     if await users.create(user, await passwords.hash(password), datetime.now(UTC), entry):
-        log.info("user created", username=username, role=role)
+        log.info("user_created", username=username, role=role)

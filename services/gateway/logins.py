@@ -90,7 +90,7 @@ class Logins:
             partial(_entry, "user.token_reuse", "refused", remote_address),
         )
         if isinstance(outcome, Reuse):
-            log.warning("a refresh token was used twice; its login session has ended", user=outcome.user.username)
+            log.warning("refresh_token_reused", user=outcome.user.username)
             self._audit.notify()
             await self._guard.announce_end([outcome.user.sid])
         if not isinstance(outcome, CurrentUser):
@@ -128,7 +128,7 @@ class Logins:
             try:
                 await self._sessions.forget_old(self._clock())
             except ServiceError as error:
-                log.warning("old login sessions were not removed", reason=error.message)
+                log.warning("old_login_sessions_not_removed", reason=error.message)
 
     async def _open_session(self, stored: StoredUser, remote_address: str) -> TokenPair:
         user = CurrentUser(stored.user.user_id, stored.user.username, stored.user.role, str(uuid.uuid4()))

@@ -71,7 +71,7 @@ class RequestEdge:
             try:
                 await self._app(scope, receive, send_with_headers)
             except Exception:  # the answer was given by then, if it could be
-                log.exception("request failed", method=method, path=scope["path"])
+                log.exception("request_failed", method=method, path=scope["path"])
             route = _route(scope)
             active.set(**{"http.request.method": method, "http.route": route, "http.response.status_code": status})
             if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

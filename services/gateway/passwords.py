@@ -40,7 +40,7 @@ class Passwords:
         """Made with other parameters than today's: hash the password again while it is at hand."""
         return self._hasher.check_needs_rehash(password_hash)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _verify(self, password_hash: str | None, password: str) -> bool:

@@ -153,7 +153,7 @@ def install_problem_details(app: FastAPI) -> None:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For a route's `responses=`: these statuses answer with problem details. 401, 422 and the like come by themselves."""
+    """For a route's `responses=`: these answer with problem details. What all routes have (422 …), openapi.py adds."""
     return {
         status: {
             "description": HTTPStatus(status).phrase,

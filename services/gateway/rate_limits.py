@@ -51,7 +51,8 @@ class SharedCounter:
 
     def __init__(self, redis_url: str | None) -> None:
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._redis = None if redis_url is None else _redis_storage(redis_url)
+        self._pool = None if redis_url is None else _redis_pool(redis_url)
+        self._redis = None if self._pool is None else _redis_storage(self._pool)
         self._shared = None if self._redis is None else SlidingWindowCounterRateLimiter(self._redis)
         self._away = False
 
@@ -82,26 +83,29 @@ class SharedCounter:
             await asyncio.sleep(PROBE_SECONDS)
             if self._away and await self._redis.check():
                 self._away = False
-                log.info("rate limits are shared again: Redis is back")
+                log.info("rate_limits_shared_again")
 
     async def close(self) -> None:
-        if self._redis is not None:
-            await self._redis.bridge.get_connection().aclose()
+        if self._pool is not None:
+            await self._pool.disconnect()
 
     def _went_away(self, error: Exception) -> None:
         if not self._away:
-            log.warning("rate limits are counted locally while Redis is away", reason=type(error).__name__)
+            log.warning("rate_limits_local_while_redis_is_away", reason=type(error).__name__)
         self._away = True
 
 
-def _redis_storage(url: str) -> RedisStorage:
+def _redis_pool(url: str) -> ConnectionPool:
     # No retries: while Redis is away the local count answers, and run() looks for it.
-    pool: Any = ConnectionPool.from_url(
+    return ConnectionPool.from_url(
         url,
         socket_timeout=REDIS_TIMEOUT_SECONDS,
         socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
+
+
+def _redis_storage(pool: Any) -> RedisStorage:
     return RedisStorage("async+redis://", implementation="redispy", key_prefix="sovd:limits", connection_pool=pool)
 
 

@@ -64,7 +64,7 @@ class SessionGuard:
             try:
                 await self.check_watched()
             except ServiceError as error:
-                log.warning("login sessions of open WebSockets could not be checked", error=error.message)
+                log.warning("login_sessions_not_checked", error=error.message)
 
     async def check_watched(self) -> None:
         """One batch for all open WebSockets; forgets what nobody asks about any more."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import jwt
+from jwt.types import Options
 
 from service_kit.errors import NotAuthenticated
 
@@ -78,10 +79,10 @@ class AccessTokens:
 
     def _verify_afresh(self, token: str) -> tuple[CurrentUser, float]:
         claims = self._decode(token)
-        if claims["typ"] != TYPE or claims["role"] not in ROLES:
+        # We signed it, so it is well formed; unless the secret is used for something else as well.
+        if claims["typ"] != TYPE or claims["role"] not in ROLES or not isinstance(claims["exp"], int):
             raise invalid_token()
-        texts = {name: str(claims[name]) for name in ("sub", "username", "sid")}
-        user = CurrentUser(texts["sub"], texts["username"], claims["role"], texts["sid"])
+        user = CurrentUser(str(claims["sub"]), str(claims["username"]), claims["role"], str(claims["sid"]))
         if len(self._verified) >= self._cache_size:
             self._verified.pop(next(iter(self._verified)))  # the oldest
         self._verified[token] = known = (user, float(claims["exp"]))
@@ -89,7 +90,7 @@ class AccessTokens:
 
     def _decode(self, token: str) -> dict[str, Any]:
         # Expiry is judged by verify(), by the same clock for fresh and for remembered tokens.
-        options = {"require": _REQUIRED, "verify_exp": False, "verify_iat": False}
+        options: Options = {"require": _REQUIRED, "verify_exp": False, "verify_iat": False}
         for secret in self._secrets:
             try:
                 return jwt.decode(

@@ -1,6 +1,6 @@
 """Log-in, refresh, log-out, who am I, and tickets for WebSockets."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import ConfigDict, Field, StringConstraints
@@ -17,7 +17,7 @@ from gateway.tokens import Role, invalid_token
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
-TOKENS_EXAMPLE = {
+TOKENS_EXAMPLE: dict[str, Any] = {
     "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.…",
     "refresh_token": "uV3mT1xkq8Zr0c9bJ5yD2wNf7hLs4gAeQpXoKiMvB6E",
     "token_type": "bearer",

@@ -43,7 +43,7 @@ class DoipLink(ApiModel):
 
 Link = Annotated[SessionLink | SovdLink | DoipLink, Field(discriminator="kind")]
 
-VEHICLE_EXAMPLE = {
+VEHICLE_EXAMPLE: dict[str, Any] = {
     "vehicle_id": "0197f6a4-3b52-7cc1-9d7f-2a6a5f0e3b10",
     "vin": "WDD1234567890ABCD",
     "make": "Mercedes",
@@ -55,7 +55,7 @@ VEHICLE_EXAMPLE = {
     "ecus": [{"address": "0x10", "name": "Engine control"}],
     "created_at": "2026-01-30T08:00:00.000000Z",
 }
-_NEW_EXAMPLE = {"vin": "WDD1234567890ABCD", "make": "Mercedes", "model": "E-Class", "year": 2024}
+_NEW_EXAMPLE: dict[str, Any] = {"vin": "WDD1234567890ABCD", "make": "Mercedes", "model": "E-Class", "year": 2024}
 
 
 class NewVehicle(ApiModel):
@@ -122,7 +122,7 @@ async def list_vehicles(
 ) -> Response:
     """The fleet, by VIN."""
     found = await ask(
-        app_state(request).vehicles.ListVehicles(
+        _service(request).ListVehicles(
             pb.ListVehiclesRequest(
                 search=query.search,
                 connection_status=query.status or "",

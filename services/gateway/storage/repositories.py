@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Row, delete, exists, insert, select, text, update
+from sqlalchemy import ColumnElement, CursorResult, delete, exists, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -53,11 +53,11 @@ class Reuse(NamedTuple):
     user: CurrentUser
 
 
-def _user(row: Row[Any]) -> User:
+def _user(row: Any) -> User:
     return User(row.user_id, row.username, row.email, row.full_name, row.role, row.is_active)
 
 
-def _current_user(row: Row[Any]) -> CurrentUser:
+def _current_user(row: Any) -> CurrentUser:
     return CurrentUser(row.user_id, row.username, row.role, row.sid)
 
 
