@@ -11,6 +11,7 @@ from service_kit.grpc_tls import GrpcTls
 
 DEFAULT_DEADLINE_SECONDS = 10.0
 
+_SCHEMES = ("dns:///", "ipv4:", "ipv6:", "unix:")
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -37,12 +38,12 @@ def open_channel(
     deadline_s: float = DEFAULT_DEADLINE_SECONDS,
     wait_for_ready: bool = False,
 ) -> grpc.aio.Channel:
-    """A channel to `address` ("host:port", a headless name gives all its replicas).
+    """A channel to `address` ("host:port", a headless name gives all its replicas; or a gRPC target).
 
     Every call carries the service credential, and calls with one answer the deadline, unless they bring a timeout;
     streams have none. `wait_for_ready`: a call waits for the connection rather than fail while the other side is away.
     """
-    target = address if "://" in address or address.startswith("unix:") else f"dns:///{address}"
+    target = address if address.startswith(_SCHEMES) else f"dns:///{address}"
     if tls is None:
         inner = grpc.aio.insecure_channel(target, _OPTIONS)
     else:

@@ -20,11 +20,6 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 # Clients are made to reconnect, and so to find new replicas; calls and streams that run are not cut.
 MAX_CONNECTION_AGE_SECONDS = 300.0
 
-_MESSAGE_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-]
-
 
 class CredentialInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     """Refuses calls without the service credential, but for methods that begin with one of `open_methods`."""
@@ -63,15 +58,17 @@ def create_server(
     tls: GrpcTls | None = None,
     client_certificates: bool = True,
     max_connection_age_s: float = MAX_CONNECTION_AGE_SECONDS,
+    options: Sequence[tuple[str, int]] = (),
 ) -> tuple[grpc.aio.Server, int]:
     """A server that listens on `port_address` ("host:port", port 0: any) and the port it got; add services, start it.
 
     `open_methods` are prefixes of methods ("/package.Service/") that need no service credential. The standard health
-    service is there and open; it follows `lifecycle.ready`. Raises OSError when the address cannot be had.
+    service is there and open; it follows `lifecycle.ready`. `options` are further channel arguments of gRPC. Raises
+    OSError when the address cannot be had.
     """
     server = grpc.aio.server(
         interceptors=[CredentialInterceptor(service_token, open_methods), ErrorInterceptor()],
-        options=_options(max_connection_age_s),
+        options=list({**_options(max_connection_age_s), **dict(options)}.items()),
     )
     try:
         if tls is None:
@@ -85,18 +82,19 @@ def create_server(
     return server, port
 
 
-def _options(max_connection_age_s: float) -> list[tuple[str, int]]:
-    return [
-        *_MESSAGE_OPTIONS,
+def _options(max_connection_age_s: float) -> dict[str, int]:
+    return {
+        "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+        "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
         # Two processes on one port would share its calls silently.
-        ("grpc.so_reuseport", 0),
-        ("grpc.max_connection_age_ms", int(max_connection_age_s * 1000)),
+        "grpc.so_reuseport": 0,
+        "grpc.max_connection_age_ms": int(max_connection_age_s * 1000),
         # Clients ping every 20 s, also without a call (see grpc_channel).
-        ("grpc.keepalive_time_ms", 20_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ]
+        "grpc.keepalive_time_ms": 20_000,
+        "grpc.keepalive_timeout_ms": 10_000,
+        "grpc.keepalive_permit_without_calls": 1,
+        "grpc.http2.min_ping_interval_without_data_ms": 5_000,
+    }
 
 
 def _add_health(server: grpc.aio.Server, lifecycle: Lifecycle | None) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar, cast
 
 import uvloop
 
@@ -182,12 +182,15 @@ class Lifecycle:
         parts = list(self._parts)
         for part in parts:
             part.cancel()
-        if parts:
-            await asyncio.wait(parts, timeout=CLOSE_SECONDS)
+        if not parts:
+            return
+        _, running = await asyncio.wait(parts, timeout=CLOSE_SECONDS)
+        if running:
+            _log.warning("parts_did_not_end", parts=[part.get_name() for part in running])
 
 
 @contextmanager
-def _signals(request_stop: Callable[[], None]) -> Iterator[None]:
+def _signals(request_stop: Callable[[], object]) -> Iterator[None]:
     """The first SIGTERM or SIGINT asks to stop, the next one ends the process at once."""
     loop = asyncio.get_running_loop()
     asked = False
@@ -214,8 +217,9 @@ def run_service(name: str, settings: SettingsT, compose: "Compose[SettingsT]") -
     try:
         with _telemetry(name, settings), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, compose))
-    except KeyboardInterrupt:  # before the signal handlers were in place
-        sys.exit(128 + signal.SIGINT)
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        _log.info("stopped_while_starting")
+        sys.exit(0)
     except _StartFailed as error:
         _log.error("start_failed", reason=str(error))
     except PartFailed:
@@ -230,7 +234,9 @@ def run_service(name: str, settings: SettingsT, compose: "Compose[SettingsT]") -
 async def _serve(settings: SettingsT, compose: "Compose[SettingsT]") -> None:
     async with AsyncExitStack() as stack:
         try:
-            lifecycle = await stack.enter_async_context(compose(settings))
+            # As the first process of a container it would not even die of a signal that it does not handle.
+            with _signals(cast("asyncio.Task[None]", asyncio.current_task()).cancel):
+                lifecycle = await stack.enter_async_context(compose(settings))
         except (ServiceError, OSError) as error:  # something that an operator can put right: no stack trace
             raise _StartFailed(_one_line(error)) from error
         await lifecycle.run_until_stopped()

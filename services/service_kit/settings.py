@@ -95,10 +95,13 @@ class ServiceSettings(BaseSettings):
         return GrpcTls(self.grpc_tls_cert_file, self.grpc_tls_key_file, self.grpc_tls_ca_file)
 
 
-def load_settings(settings_class: type[SettingsT]) -> SettingsT:
-    """The settings; on a wrong or missing variable one line each on stderr that names it, and exit code 78."""
+def load_settings(settings_class: type[SettingsT], **given: Any) -> SettingsT:
+    """The settings; on a wrong or missing variable one line each on stderr that names it, and exit code 78.
+
+    What is `given` is not read from the environment.
+    """
     try:
-        return settings_class()
+        return settings_class(**given)
     except ValidationError as error:
         lines = sorted(set(_complaints(settings_class, error)))
     except SettingsError as error:
@@ -128,4 +131,7 @@ def _complaints(settings_class: type[BaseSettings], error: ValidationError) -> I
 def _without_value(message: str, variable: str) -> str:
     """A validator may quote what it refuses, and that may be a secret; short values occur in messages by chance."""
     value = os.environ.get(variable, os.environ.get(variable.lower(), ""))
-    return message.replace(value, "***") if len(value) > 8 else message
+    for part in (value, *value.split(",")):
+        if len(part) > 8:
+            message = message.replace(part, "***")
+    return message

@@ -9,6 +9,7 @@ passed on as it came.
 import os
 import random
 import re
+import sys
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -162,7 +163,7 @@ def shutdown_tracing() -> None:
     """Flush what is recorded and end."""
     if _Process.provider is not None:
         _Process.provider.shutdown()
-    _Process.provider = _Process.tracer = None
+    _Process.service, _Process.provider, _Process.tracer = "", None, None
 
 
 def enter_service(name: str) -> None:
@@ -278,7 +279,7 @@ def _processor_from_environment() -> SpanProcessor | None:
     if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or wanted == "none" or not (wanted or endpoint):
         return None
     if wanted == "console":
-        return SimpleSpanProcessor(ConsoleSpanExporter())
+        return SimpleSpanProcessor(ConsoleSpanExporter(out=sys.stderr))
     if wanted in ("", "otlp"):
         return BatchSpanProcessor(_otlp_exporter())
     raise InvalidInput("BAD_SETTING", "OTEL_TRACES_EXPORTER: must be otlp, console or none")
