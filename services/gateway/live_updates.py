@@ -8,6 +8,7 @@ lost. A socket that is slow is not buffered for: its viewers are re-read when it
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from google.protobuf.message import DecodeError
@@ -25,6 +26,8 @@ from sovd_protos.live.v1.live_pb2 import CommandEvents
 
 # So many viewers are re-read in one call.
 MAX_READ = 500
+# Of sockets that are asked to close when the service stops.
+CLOSE_SECONDS = 2.0
 
 # Answers in the order asked.
 ReadUpdates = Callable[[list[KnownState]], Awaitable[Sequence[CommandUpdates]]]
@@ -64,6 +67,8 @@ class LiveUpdates:
         self._read_updates = read_updates
         self._reread_seconds = reread_seconds
         self._channels: dict[str, SharedChannel[Viewer]] = {}
+        self._outlets: set[Outlet] = set()
+        self._all_detached = asyncio.Event()
         self._reads: Batcher[KnownState, CommandUpdates] = Batcher(read_updates, max_items=MAX_READ)
 
     def open(self, command_id: str, after: int, outlet: Outlet, on_end: Callable[[bool], None]) -> Viewer:
@@ -86,6 +91,15 @@ class LiveUpdates:
         if channel is not None:
             channel.discard(viewer)
 
+    def attach(self, outlet: Outlet) -> None:
+        """A socket that `stop` has to close."""
+        self._outlets.add(outlet)
+
+    def detach(self, outlet: Outlet) -> None:
+        self._outlets.discard(outlet)
+        if not self._outlets:
+            self._all_detached.set()
+
     async def run(self) -> None:
         """Re-reads all open viewers for ever."""
         while True:
@@ -102,6 +116,14 @@ class LiveUpdates:
             await self._reread([viewer for viewer in viewers[start : start + MAX_READ] if self._may_read(viewer)])
 
     async def stop(self) -> None:
+        """Closes every socket ("service restart": come back, elsewhere perhaps), then the subscriptions."""
+        self._all_detached.clear()
+        for outlet in self._outlets:
+            outlet.drop()
+            outlet.close(1012, "the service restarts")
+        if self._outlets:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_detached.wait(), CLOSE_SECONDS)
         await self.vehicles.stop()
         for channel in list(self._channels.values()):
             await channel.close()

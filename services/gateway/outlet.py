@@ -45,10 +45,6 @@ class Outlet:
         queued = 0 if self._queue is None else len(self._queue)
         return queued >= MAX_QUEUED_MESSAGES or (queued > 0 and self._characters >= MAX_QUEUED_CHARACTERS)
 
-    @property
-    def closing(self) -> bool:
-        return self._closing is not None
-
     def put(self, json: str, traceparent: str = "") -> None:
         """Sends this after all that was put before; nothing once the outlet is closing."""
         if self._closing is not None:
@@ -72,12 +68,15 @@ class Outlet:
             self.when_room(has_room, has_room.set)
             await has_room.wait()
 
-    def close(self, code: int, reason: str, *, at_once: bool = False) -> None:
-        """Closes the socket when what is queued has been sent; or at once, and what is queued is dropped."""
-        if self._closing is None:
-            self._closing = (code, reason)
-        if at_once and self._queue:
+    def drop(self) -> None:
+        """What is queued is not sent."""
+        if self._queue:
             self._queue.clear()
+            self._characters = 0
+
+    def close(self, code: int, reason: str) -> None:
+        """Closes the socket when what is queued has been sent."""
+        self._closing = (code, reason)
         self._start()
 
     def abandon(self) -> None:

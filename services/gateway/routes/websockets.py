@@ -1,0 +1,108 @@
+"""The WebSockets: one command, or many at once."""
+
+from collections.abc import Callable
+from functools import partial
+
+from fastapi import APIRouter
+from starlette.websockets import WebSocket
+
+from gateway.app_state import app_state
+from gateway.auth import authenticate_websocket
+from gateway.live_updates import LiveUpdates
+from gateway.metrics import WEBSOCKETS_OPEN
+from gateway.outlet import Outlet
+from gateway.socket_talk import CommandTalk, EventsTalk, Talk, problem_event, read_message, refuse
+from gateway.tokens import invalid_token
+from service_kit.errors import Category, InvalidInput, ServiceError
+
+router = APIRouter()
+
+# A client that sends so much nonsense is broken.
+MAX_BAD_MESSAGES = 20
+
+DESCRIPTION = """
+
+## Live events
+
+Browsers cannot send headers with a WebSocket: open it with `?ticket=…` (from `POST /api/v1/auth/ws-ticket`, good once)
+or `?token=…` (an access token).
+
+`/ws/responses/{command_id}?ticket=…&after=N` sends what is recorded of one command after response number N (default 0),
+then what happens, then closes with 1000 after the terminal event.
+
+`/ws/events?ticket=…` is one socket for many commands. The client sends
+`{"action":"subscribe","command_id":"…","after":N}`, `{"action":"unsubscribe","command_id":"…"}`,
+`{"action":"subscribe","vehicles":true}`, `{"action":"unsubscribe","vehicles":true}` or `{"action":"ping"}`. It watches
+at most 1000 commands at a time; one that has ended leaves by itself. `unsubscribe` is answered by
+`{"event":"unsubscribed",…}`, after which nothing more of it comes; `ping` by `{"event":"pong"}`.
+
+Events of a command: `response` (numbered 1..n, in order, without gaps or repeats), `status` (with a growing `revision`,
+never before the responses it counts) and `error`, the terminal event of a command that did not complete. After a lost
+connection, open again with `after` = the last `sequence_number`.
+
+Events of vehicles: `{"event":"vehicle","vehicle_id":"…","vin":"…","connection_status":"online","at":"…"}`. They are not
+recorded: `{"event":"resync","vehicles":true}` comes first, and whenever one may have been missed, and says "read
+`GET /api/v1/vehicles` now".
+
+What a client does wrong is answered by `{"event":"problem","code":"…","message":"…"}`. Close codes: 1000 the command
+has ended, 1012 the service restarts, 1013 try again later, 4400 a bad request, 4401 not authenticated, or the login
+session has ended, 4404 no such command.
+"""
+
+
+async def watch_command(websocket: WebSocket) -> None:
+    """`/ws/responses/{command_id}`"""
+    await _serve(websocket, partial(CommandTalk, websocket.path_params["command_id"], websocket.query_params))
+
+
+async def watch_events(websocket: WebSocket) -> None:
+    """`/ws/events`"""
+    await _serve(websocket, EventsTalk)
+
+
+# Plain routes: the framework's own keep more in memory for as long as a socket is open.
+router.add_websocket_route("/ws/responses/{command_id}", watch_command)
+router.add_websocket_route("/ws/events", watch_events)
+
+
+async def _serve(websocket: WebSocket, begin: Callable[[LiveUpdates, Outlet], Talk]) -> None:
+    """Accepts first: a browser is told nothing about a WebSocket that was never open."""
+    await websocket.accept()
+    state, outlet = app_state(websocket), Outlet(websocket)
+    try:
+        user = await authenticate_websocket(websocket)
+        talk = begin(state.live_updates, outlet)
+    except ServiceError as error:
+        refuse(outlet, error)
+        await _ended(websocket)
+        return
+    unwatch = state.sessions.watch(user.sid, partial(refuse, outlet, invalid_token("the login session has ended")))
+    state.live_updates.attach(outlet)
+    WEBSOCKETS_OPEN.inc()
+    try:
+        await _listen(websocket, outlet, talk)
+    finally:
+        WEBSOCKETS_OPEN.dec()
+        state.live_updates.detach(outlet)
+        unwatch()
+        talk.end()
+        outlet.abandon()
+
+
+async def _listen(websocket: WebSocket, outlet: Outlet, talk: Talk) -> None:
+    """Until the socket is closed, by whichever side."""
+    bad_messages = 0
+    while (message := await websocket.receive())["type"] != "websocket.disconnect":
+        await outlet.room()
+        try:
+            talk.act(read_message(message.get("text")))
+        except ServiceError as error:
+            outlet.put(problem_event(error))
+            bad_messages += error.category is Category.INVALID
+        if bad_messages == MAX_BAD_MESSAGES:
+            refuse(outlet, InvalidInput("TOO_MANY_BAD_MESSAGES", f"{MAX_BAD_MESSAGES} messages made no sense"))
+
+
+async def _ended(websocket: WebSocket) -> None:
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
