@@ -18,6 +18,12 @@ class ApiModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ApiBody(ApiModel):
+    """A JSON body: no string is taken for a number."""
+
+    model_config = ConfigDict(strict=True)
+
+
 class ApiAnswer(BaseModel):
     """What clients get."""
 

@@ -17,7 +17,7 @@ from gateway.routes import audit, auth, command_types, commands, health, vehicle
 TITLE = "sovd-webapp"
 DESCRIPTION = (
     "Send diagnostic commands to vehicles and watch their answers live. Every error is RFC 9457 problem details with a "
-    "stable `code`. WebSockets: `/ws/responses/{command_id}` for one command, `/ws/events` for many."
+    "stable `code`."
 )
 
 
@@ -26,7 +26,7 @@ def create_app(state: AppState) -> FastAPI:
     app = FastAPI(
         title=TITLE,
         version=_version(),
-        description=DESCRIPTION,
+        description=DESCRIPTION + websockets.DESCRIPTION,
         docs_url=None,
         redoc_url=None,
         # Spans, metrics and logs are made in middleware.py, thinner and with the names all services share.

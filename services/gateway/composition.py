@@ -20,8 +20,9 @@ from gateway.rate_limits import RateLimits, SharedCounter
 from gateway.server import HttpServer
 from gateway.session_guard import SessionGuard
 from gateway.settings import GatewaySettings, rate
-from gateway.storage import SCHEMA, is_migrated
+from gateway.storage import is_migrated
 from gateway.storage.repositories import AuditOutbox, LoginSessions, Users, ping
+from gateway.storage.tables import SCHEMA
 from gateway.tokens import AccessTokens
 from service_kit.database import open_engine
 from service_kit.errors import ServiceError
@@ -72,7 +73,7 @@ def _build_state(
     channel = open_channel(
         settings.command_service_address, settings.service_token.get_secret_value(), tls=settings.grpc_tls
     )
-    gateway.on_close(channel.close)
+    gateway.on_close(lambda: channel.close(None))
     if live_events is None:
         live_events = _open_live_events(settings.redis_url)
         gateway.on_close(live_events.close)

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
 from gateway.answers import answers, json_answer
-from gateway.api_types import NO_NUL, ApiAnswer, ApiModel
+from gateway.api_types import NO_NUL, ApiAnswer, ApiBody
 from gateway.app_state import app_state
 from gateway.auth import CurrentUser, anonymous, current_user, remote_address
 from gateway.logins import TICKET_SECONDS, TokenPair
@@ -26,20 +26,20 @@ TOKENS_EXAMPLE: dict[str, Any] = {
 RefreshToken = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=NO_NUL)]
 
 
-class LoginRequest(ApiModel):
+class LoginRequest(ApiBody):
     model_config = ConfigDict(json_schema_extra={"example": {"username": "engineer", "password": "engineer123"}})
 
     username: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL)]
     password: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=NO_NUL)]
 
 
-class RefreshRequest(ApiModel):
+class RefreshRequest(ApiBody):
     model_config = ConfigDict(json_schema_extra={"example": {"refresh_token": TOKENS_EXAMPLE["refresh_token"]}})
 
     refresh_token: RefreshToken
 
 
-class LogoutRequest(ApiModel):
+class LogoutRequest(ApiBody):
     model_config = ConfigDict(json_schema_extra={"example": {"refresh_token": TOKENS_EXAMPLE["refresh_token"]}})
 
     refresh_token: RefreshToken | None = Field(None, description="Instead of an access token, when that has expired.")

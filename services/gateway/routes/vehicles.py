@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
 from gateway.answers import answers, ask, json_answer
-from gateway.api_types import NO_NUL, ApiAnswer, ApiModel, Cursor, Limit, ShortText, Uuid, rfc3339
+from gateway.api_types import NO_NUL, ApiAnswer, ApiBody, ApiModel, Cursor, Limit, ShortText, Uuid, rfc3339
 from gateway.app_state import app_state
 from gateway.auth import CurrentUser, current_user, require_admin
 from gateway.problem_details import problems
@@ -21,20 +21,20 @@ Vin = Annotated[str, StringConstraints(pattern=r"^[A-HJ-NPR-Z0-9]{17}$"), Field(
 Year = Annotated[int, Field(ge=1886, le=2100)]
 
 
-class SessionLink(ApiModel):
+class SessionLink(ApiBody):
     """The vehicle dials in."""
 
     kind: Literal["session"]
 
 
-class SovdLink(ApiModel):
+class SovdLink(ApiBody):
     """The vehicle's own SOVD server is called at this address."""
 
     kind: Literal["sovd"]
     address: Annotated[str, StringConstraints(pattern=r"^https?://[!-~]{1,240}$")]
 
 
-class DoipLink(ApiModel):
+class DoipLink(ApiBody):
     """The vehicle is dialled at this host (and port)."""
 
     kind: Literal["doip"]
@@ -58,7 +58,7 @@ VEHICLE_EXAMPLE: dict[str, Any] = {
 _NEW_EXAMPLE: dict[str, Any] = {"vin": "WDD1234567890ABCD", "make": "Mercedes", "model": "E-Class", "year": 2024}
 
 
-class NewVehicle(ApiModel):
+class NewVehicle(ApiBody):
     model_config = ConfigDict(json_schema_extra={"example": {**_NEW_EXAMPLE, "link": {"kind": "session"}}})
 
     vin: Vin
@@ -68,7 +68,7 @@ class NewVehicle(ApiModel):
     link: Link = Field(default_factory=lambda: SessionLink(kind="session"))
 
 
-class VehicleChange(ApiModel):
+class VehicleChange(ApiBody):
     """What is left out stays as it is."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"model": "E 300 de"}})

@@ -31,9 +31,14 @@ async def test_the_right_password_and_the_wrong_one(passwords: Passwords) -> Non
 async def test_an_unknown_user_is_checked_too_and_never_right(
     passwords: Passwords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checked: list[str] = []
+    checked: list[bytes | str] = []
     verify = PasswordHasher.verify
-    monkeypatch.setattr(PasswordHasher, "verify", lambda s, h, p: checked.append(h) or verify(s, h, p))
+
+    def counted(hasher: PasswordHasher, password_hash: bytes | str, password: bytes | str) -> bool:
+        checked.append(password_hash)
+        return verify(hasher, password_hash, password)
+
+    monkeypatch.setattr(PasswordHasher, "verify", counted)
     assert not await passwords.verify(None, "nobody has this password")
     assert len(checked) == 1
 
