@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.event import listen
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from service_kit.errors import Unavailable
 
 STATEMENT_TIMEOUT_SECONDS = 60
+_READING = "service_kit_reading"
 
 # SQLSTATE classes and codes: connection, transaction rolled back (deadlock), resources, shutdown or start-up,
 # lock not available, statement timeout. Trying again later helps; nothing was committed or its fate is unknown.
@@ -108,8 +109,20 @@ def open_sqlite(url: URL, schema: str, *, foreign_keys: bool = True) -> AsyncEng
 
     listen(engine.sync_engine, "connect", prepare)
     # A transaction that reads first and writes later must not find that another one came between.
-    listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reading = connection.get_execution_options().get(_READING, False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def reading_engine(engine: AsyncEngine) -> AsyncEngine:
+    """The same connections, for reading only: each statement sees what is committed, without a transaction around."""
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(**{_READING: True})
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 @contextmanager

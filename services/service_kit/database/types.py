@@ -12,9 +12,6 @@ from sqlalchemy.types import TypeEngine
 
 Value = TypeVar("Value")
 
-# Fixed width and always UTC, so that the text sorts as the time does.
-_SQLITE_NOW = "strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')"
-
 
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware UTC datetimes with microseconds: timestamptz on PostgreSQL, ISO 8601 text that sorts on SQLite."""
@@ -64,14 +61,14 @@ class ListOf(TypeDecorator[list[Any]]):
         self.item_type = item_type
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return Text() if dialect.name == "sqlite" else ARRAY(self.item_type)
+        return Text() if dialect.name == "sqlite" else ARRAY(self.item_type, dimensions=1)
 
     def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> Any:
         return json.dumps(value) if dialect.name == "sqlite" and value is not None else value
 
 
 class db_now(FunctionElement[datetime]):  # noqa: N801 - reads like the SQL function it is
-    """The database's clock at this moment, not at the start of the transaction."""
+    """The database's clock at this moment, not at the start of the transaction; `db_now(seconds)` is so much later."""
 
     type = UtcDateTime()
     inherit_cache = True
@@ -79,12 +76,15 @@ class db_now(FunctionElement[datetime]):  # noqa: N801 - reads like the SQL func
 
 @compiles(db_now, "postgresql")
 def _postgresql_now(element: db_now, compiler: SQLCompiler, **options: Any) -> str:
-    return "clock_timestamp()"
+    seconds = [compiler.process(clause, **options) for clause in element.clauses]
+    return " ".join(["clock_timestamp()", *(f"+ {clause} * interval '1 second'" for clause in seconds)])
 
 
 @compiles(db_now, "sqlite")
 def _sqlite_now(element: db_now, compiler: SQLCompiler, **options: Any) -> str:
-    return _SQLITE_NOW
+    shifts = [f", {compiler.process(clause, **options)} || ' seconds'" for clause in element.clauses]
+    # Fixed width and always UTC, so that the text sorts as the time does.
+    return f"strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now'{''.join(shifts)})"
 
 
 class _AnyOf(FunctionElement[bool]):

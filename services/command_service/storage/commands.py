@@ -1,0 +1,317 @@
+"""Commands: one row each, from acceptance to the end and after."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Float,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.dialects import postgresql
+
+from command_service.domain.command import ACTIVE, WAITING, Command, Status
+from command_service.domain.lanes import QueueEntry
+from command_service.storage.session import (
+    InsertRows,
+    Session,
+    UpdateRows,
+    already_stored,
+    as_arrays,
+    columns_of,
+    given_rows,
+    identifiers,
+    is_identifier,
+    storable,
+)
+from command_service.storage.tables import commands, connectors, vehicles
+from command_service.use_cases.ports import ClaimContext, CommandFilter
+from service_kit.database import any_of, db_now
+
+_FIELDS = [field.name for field in fields(Command)]
+_ACCEPTED = [name for name in _FIELDS if name != "accept_number"]
+# What a transition can change.
+_CHANGING = _FIELDS[_FIELDS.index("status") :]
+_STATUS = _FIELDS.index("status")
+_STATUSES = {status.value: status for status in Status}
+
+_is_open = commands.c.completed_at.is_(None)
+_is_active = commands.c.active_lane.is_not(None)
+_is_pending = and_(_is_open, commands.c.active_lane.is_(None))
+
+_columns = columns_of(commands, _FIELDS)
+_get = select(*_columns).where(any_of(commands.c.command_id, "ids"))
+# The clock is read outside, so after the locks were waited for. In key order, so that two never wait for each other.
+_locked = _get.order_by(commands.c.command_id).with_for_update(key_share=True).subquery("locked")
+_lock = select(*_locked.c, db_now().label("now"))
+_lock_for_claim = select(
+    *_locked.c, db_now().label("now"), vehicles.c.session_epoch, vehicles.c.connector_id, connectors.c.lease_until
+).select_from(
+    _locked.join(vehicles, vehicles.c.vehicle_id == _locked.c.vehicle_id).outerjoin(
+        connectors, connectors.c.connector_id == _locked.c.connector_id
+    )
+)
+
+_accepted_columns = columns_of(commands, _ACCEPTED)
+# The order of the arrays is the order in which numbers are issued.
+_insert_arrays = (
+    postgresql.insert(commands)
+    .from_select(_ACCEPTED, select(given_rows(_accepted_columns)))
+    .returning(commands.c.command_id, commands.c.accept_number)
+)
+_insert_rows = InsertRows(commands, _accepted_columns)
+_accept_numbers = select(commands.c.command_id, commands.c.accept_number).where(any_of(commands.c.command_id, "ids"))
+_accepted_values = attrgetter(*_ACCEPTED)
+
+_update = UpdateRows(commands, columns_of(commands, ["command_id", *_CHANGING]))
+_changing_values = attrgetter("command_id", *_CHANGING)
+
+_queue_fields = [field.name for field in fields(QueueEntry)]
+_open_of_vehicles = select(*columns_of(commands, _queue_fields)).where(any_of(commands.c.vehicle_id, "ids"), _is_open)
+_QUEUE_STATUS = _queue_fields.index("status")
+_count_pending = (
+    select(commands.c.vehicle_id, func.count())
+    .where(any_of(commands.c.vehicle_id, "ids"), _is_pending)
+    .group_by(commands.c.vehicle_id)
+)
+_has_open = select(commands.c.command_id).where(commands.c.vehicle_id == bindparam("vehicle_id"), _is_open).limit(1)
+_in_progress_on = select(commands.c.command_id).where(any_of(commands.c.vehicle_id, "ids"), _is_active)
+
+_limit: ColumnElement[int] = bindparam("limit", type_=Integer())
+_expired = (
+    select(commands.c.command_id)
+    .where(_is_open, commands.c.status.in_(sorted(WAITING)), commands.c.expires_at <= db_now())
+    .order_by(commands.c.expires_at)
+    .limit(_limit)
+)
+
+
+def _ago(parameter: str) -> ColumnElement[datetime]:
+    return db_now(bindparam(parameter, type_=Float()))
+
+
+# Few commands are active at a time, so the index of the lanes in use finds them all.
+_unclaimed = (
+    select(commands.c.command_id)
+    .where(_is_active, commands.c.status == Status.DISPATCHED, commands.c.dispatched_at < _ago("age"))
+    .limit(_limit)
+)
+_overdue = (
+    select(commands.c.command_id)
+    .where(
+        _is_active,
+        commands.c.status == Status.IN_PROGRESS,
+        or_(
+            commands.c.session_lost_at < _ago("session_age"),
+            and_(commands.c.session_lost_at.is_(None), commands.c.deadline_at < _ago("deadline_age")),
+        ),
+    )
+    .limit(_limit)
+)
+_cancels_unanswered = (
+    select(*_columns)
+    .where(_is_active, commands.c.status == Status.IN_PROGRESS, commands.c.cancel_requested_at < _ago("age"))
+    .order_by(commands.c.cancel_requested_at)
+    .limit(_limit)
+)
+
+_other = commands.alias("other")
+_blocked = or_(
+    exists().where(_other.c.active_lane == commands.c.lane),
+    exists().where(
+        _other.c.vehicle_id == commands.c.vehicle_id,
+        _other.c.completed_at.is_(None),
+        _other.c.active_lane.is_not(None),
+        _other.c.exclusive,
+    ),
+)
+_with_runnable_work = (
+    select(vehicles.c.vehicle_id)
+    .where(
+        vehicles.c.connector_id.is_not(None),
+        vehicles.c.connection_status == "online",
+        vehicles.c.deleted_at.is_(None),
+        exists().where(
+            commands.c.vehicle_id == vehicles.c.vehicle_id,
+            _is_pending,
+            commands.c.expires_at > db_now(),
+            ~_blocked,
+        ),
+    )
+    .limit(_limit)
+)
+
+# A command's time of acceptance is read and its number issued in one transaction, so that of two commands further apart
+# than this the later one has the higher number: times bound the numbers to look at.
+_NUMBERS_FOLLOW_TIME_WITHIN = timedelta(minutes=5)
+
+
+class SqlCommandRepository:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def insert(self, new: Sequence[Command]) -> None:
+        if not new:
+            return
+        rows = [_accepted_values(command) for command in new]
+        with already_stored():
+            if self._session.sqlite:
+                await _insert_rows(self._session, rows)
+                issued = await self._session.rows(_accept_numbers, {"ids": [command.command_id for command in new]})
+            else:
+                issued = await self._session.rows(_insert_arrays, as_arrays(_accepted_columns, rows))
+        numbers: dict[str, int] = dict(issued)
+        for command in new:
+            command.accept_number = numbers[command.command_id]
+
+    async def get(self, command_ids: Collection[str]) -> dict[str, Command]:
+        ids = identifiers(command_ids)
+        if not ids:
+            return {}
+        return {command.command_id: command for command in await self._commands(_get, {"ids": ids})}
+
+    async def lock(self, command_ids: Collection[str]) -> dict[str, Command]:
+        locked = {}
+        for *values, now in await self._locked(_lock, command_ids):
+            command = _command(values)
+            locked[command.command_id] = command
+            self._session.clock = now
+        return locked
+
+    async def lock_for_claim(self, command_ids: Collection[str]) -> dict[str, ClaimContext]:
+        locked = {}
+        for *values, now, epoch, connector_id, lease_until in await self._locked(_lock_for_claim, command_ids):
+            command = _command(values)
+            locked[command.command_id] = ClaimContext(command, epoch, connector_id, lease_until)
+            self._session.clock = now
+        return locked
+
+    async def update(self, changed: Sequence[Command]) -> None:
+        for command in changed:
+            command.error_code, command.error_message = storable(command.error_code), storable(command.error_message)
+        await _update(self._session, [_changing_values(command) for command in changed])
+
+    async def open_of_vehicles(self, vehicle_ids: Collection[str]) -> list[QueueEntry]:
+        ids = identifiers(vehicle_ids)
+        if not ids:
+            return []
+        return [_queue_entry(row) for row in await self._session.rows(_open_of_vehicles, {"ids": ids})]
+
+    async def count_pending(self, vehicle_ids: Collection[str]) -> dict[str, int]:
+        ids = identifiers(vehicle_ids)
+        if not ids:
+            return {}
+        return dict(await self._session.rows(_count_pending, {"ids": ids}))
+
+    async def has_open(self, vehicle_id: str) -> bool:
+        if not is_identifier(vehicle_id):
+            return False
+        return bool(await self._session.rows(_has_open, {"vehicle_id": vehicle_id}))
+
+    async def vehicles_with_runnable_work(self, limit: int) -> list[str]:
+        return await self._ids(_with_runnable_work, limit=limit)
+
+    async def in_progress_on(self, vehicle_ids: Collection[str]) -> list[str]:
+        ids = identifiers(vehicle_ids)
+        return await self._ids(_in_progress_on, ids=ids) if ids else []
+
+    async def expired(self, limit: int) -> list[str]:
+        return await self._ids(_expired, limit=limit)
+
+    async def unclaimed(self, older_than_seconds: float, limit: int) -> list[str]:
+        return await self._ids(_unclaimed, age=-older_than_seconds, limit=limit)
+
+    async def overdue(self, deadline_grace_seconds: float, session_grace_seconds: float, limit: int) -> list[str]:
+        ages = {"deadline_age": -deadline_grace_seconds, "session_age": -session_grace_seconds}
+        return await self._ids(_overdue, **ages, limit=limit)
+
+    async def cancels_unanswered(self, older_than_seconds: float, limit: int) -> list[Command]:
+        return list(await self._commands(_cancels_unanswered, {"age": -older_than_seconds, "limit": limit}))
+
+    async def page(self, filter_: CommandFilter, limit: int, before: int | None) -> list[Command]:
+        conditions = list(_conditions(filter_, before))
+        if not filter_.statuses:
+            return list(await self._commands(_newest(conditions, limit), {}))
+        # One look per status: each has an index that gives it newest first.
+        statuses = sorted(filter_.statuses)
+        looks = [_newest([*conditions, _has_status(storable(status))], limit).subquery() for status in statuses]
+        together = union_all(*(select(look) for look in looks)).subquery()
+        newest = select(together).order_by(together.c.accept_number.desc()).limit(limit)
+        return list(await self._commands(newest, {}))
+
+    async def _ids(self, query: Select[tuple[str]], **parameters: Any) -> list[str]:
+        return await self._session.column(query, parameters)
+
+    async def _commands(self, query: Select[Any], parameters: dict[str, Any]) -> Iterator[Command]:
+        return map(_command, await self._session.rows(query, parameters))
+
+    async def _locked(self, query: Select[Any], command_ids: Collection[str]) -> Sequence[Any]:
+        ids = identifiers(command_ids)
+        return await self._session.rows(query, {"ids": ids}) if ids else []
+
+
+def _command(values: Sequence[Any]) -> Command:
+    command = Command(*values)
+    command.status = _STATUSES[command.status]
+    return command
+
+
+def _queue_entry(row: Sequence[Any]) -> QueueEntry:
+    values = list(row)
+    values[_QUEUE_STATUS] = _STATUSES[values[_QUEUE_STATUS]]
+    return QueueEntry(*values)
+
+
+def _newest(conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
+    return select(*_columns).where(*conditions).order_by(commands.c.accept_number.desc()).limit(limit)
+
+
+def _has_status(status: str) -> ColumnElement[bool]:
+    if status in ACTIVE:
+        return and_(commands.c.status == status, _is_active)
+    if status == Status.PENDING:
+        return _is_pending
+    return and_(commands.c.status == status, commands.c.completed_at.is_not(None))
+
+
+def _conditions(filter_: CommandFilter, before: int | None) -> Iterator[ColumnElement[bool]]:
+    if before is not None:
+        yield commands.c.accept_number < literal(before, BigInteger())
+    if filter_.vehicle_id:
+        yield commands.c.vehicle_id == filter_.vehicle_id if is_identifier(filter_.vehicle_id) else false()
+    if filter_.user_id:
+        yield commands.c.user_id == storable(filter_.user_id)
+    if filter_.command_name:
+        yield commands.c.command_name == storable(filter_.command_name)
+    if filter_.from_:
+        yield commands.c.created_at >= filter_.from_
+        yield _numbers_from(filter_.from_)
+    if filter_.to:
+        yield commands.c.created_at < filter_.to
+        yield _numbers_before(filter_.to)
+
+
+def _numbers_from(moment: datetime) -> ColumnElement[bool]:
+    earlier = _other.c.created_at < moment - _NUMBERS_FOLLOW_TIME_WITHIN
+    last = select(_other.c.accept_number).where(earlier).order_by(_other.c.created_at.desc()).limit(1)
+    return commands.c.accept_number > func.coalesce(last.scalar_subquery(), 0)
+
+
+def _numbers_before(moment: datetime) -> ColumnElement[bool]:
+    later = _other.c.created_at > moment + _NUMBERS_FOLLOW_TIME_WITHIN
+    first = select(_other.c.accept_number).where(later).order_by(_other.c.created_at).limit(1)
+    return commands.c.accept_number < func.coalesce(first.scalar_subquery(), literal(2**62, BigInteger()))

@@ -1,0 +1,82 @@
+"""Idempotency keys: per user, stored in the transaction that accepts the command, valid for 24 hours."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import fields
+from datetime import timedelta
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Float, Integer, and_, bindparam, delete, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+
+from command_service.storage.session import Session, as_arrays, as_row, columns_of, given, given_rows
+from command_service.storage.tables import idempotency_keys as keys
+from command_service.use_cases.ports import IdempotencyRecord
+from service_kit.database import db_now
+
+_VALID_SECONDS = timedelta(hours=24).total_seconds()
+
+_columns = columns_of(keys, [field.name for field in fields(IdempotencyRecord)])
+_values = attrgetter(*(column.name for column in _columns))
+_valid_since = db_now(bindparam("age", -_VALID_SECONDS, type_=Float()))
+_valid = keys.c.created_at > _valid_since
+
+_pair_columns = columns_of(keys, ["user_id", "key"])
+_pairs = given_rows(_pair_columns)
+_find_arrays = select(*_columns).where(and_(keys.c.user_id == _pairs.c.user_id, keys.c.key == _pairs.c.key), _valid)
+_find_one = select(*_columns).where(*(one == given(one) for one in _pair_columns), _valid)
+
+
+def _taking_over(insert: Any) -> Any:
+    """A free key is taken; one that is no longer valid changes hands; any other stays, and is not returned."""
+    names = ["request_hash", "command_id", "created_at"]
+    return insert.on_conflict_do_update(
+        index_elements=[keys.c.user_id, keys.c.key],
+        set_={name: insert.excluded[name] for name in names},
+        where=keys.c.created_at <= _valid_since,
+    ).returning(keys.c.user_id, keys.c.key)
+
+
+_put_arrays = _taking_over(
+    postgresql.insert(keys).from_select([column.name for column in _columns], select(given_rows(_columns)))
+)
+_put_one = _taking_over(sqlite.insert(keys).values({column.name: given(column) for column in _columns}))
+
+_old = (
+    select(keys.c.user_id, keys.c.key)
+    .where(keys.c.created_at <= _valid_since)
+    .order_by(keys.c.created_at)
+    .limit(bindparam("limit", type_=Integer()))
+    .with_for_update(skip_locked=True)
+)
+_delete_old = delete(keys).where(tuple_(keys.c.user_id, keys.c.key).in_(_old))
+
+
+class SqlIdempotencyRepository:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def find(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], IdempotencyRecord]:
+        pairs = sorted(set(wanted))
+        if not pairs:
+            return {}
+        if self._session.sqlite:
+            looks = [await self._session.rows(_find_one, as_row(_pair_columns, pair)) for pair in pairs]
+        else:
+            looks = [await self._session.rows(_find_arrays, as_arrays(_pair_columns, pairs))]
+        return {(row.user_id, row.key): IdempotencyRecord(*row) for rows in looks for row in rows}
+
+    async def put(self, records: Sequence[IdempotencyRecord]) -> set[tuple[str, str]]:
+        # One row per key (the first counts), in key order, so that two transactions never wait for each other.
+        by_key = {(record.user_id, record.key): record for record in reversed(records)}
+        rows = [_values(by_key[key]) for key in sorted(by_key)]
+        if not rows:
+            return set()
+        if self._session.sqlite:
+            stored = [await self._session.rows(_put_one, as_row(_columns, row)) for row in rows]
+        else:
+            stored = [await self._session.rows(_put_arrays, as_arrays(_columns, rows))]
+        return {(row.user_id, row.key) for rows in stored for row in rows}
+
+    async def delete_old(self, limit: int) -> int:
+        return (await self._session.execute(_delete_old, {"limit": limit})).rowcount

@@ -1,0 +1,149 @@
+"""One database transaction as the repositories see it, and statements that take many rows at once."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BindParameter, Column, CursorResult, Executable, Table, bindparam, column, func, select
+from sqlalchemy import update as sql_update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import TableValuedAlias
+
+from command_service.use_cases.ports import AlreadyStored
+from service_kit.database import ListOf, database_errors
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+class Session:
+    """A connection whose errors are translated."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self.sqlite = connection.dialect.name == "sqlite"
+        # The database's clock as the last statement that locked rows saw it, once it had them.
+        self.clock: datetime | None = None
+
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> CursorResult[Any]:
+        with database_errors():
+            return await self._connection.execute(statement, parameters)
+
+    async def rows(self, query: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        return (await self.execute(query, parameters)).all()
+
+    async def column(self, query: Executable, parameters: Mapping[str, Any] | None = None) -> list[Any]:
+        """The first column of every row."""
+        return [row[0] for row in await self.rows(query, parameters)]
+
+    async def commit(self) -> None:
+        with database_errors():
+            await self._connection.commit()
+
+
+@contextmanager
+def already_stored() -> Iterator[None]:
+    """A unique index refuses a row: AlreadyStored."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise AlreadyStored from error
+
+
+def identifiers(values: Iterable[str]) -> list[str]:
+    """Those that can be stored identifiers at all, in order: what else there is (a vehicle may claim to hold anything)
+    exists nowhere, and would fail a whole batch."""
+    return [value for value in sorted(set(values)) if _UUID.fullmatch(value)]
+
+
+def is_identifier(value: str) -> bool:
+    return _UUID.fullmatch(value) is not None
+
+
+def storable(text: str) -> str:
+    """PostgreSQL's text has no NUL, which may come in what people and vehicles send."""
+    return text.replace("\x00", "\ufffd")
+
+
+def given(one: Column[Any]) -> BindParameter[Any]:
+    """SQLite: the value of a column in one row of parameters."""
+    return bindparam(_parameter(one), type_=one.type)
+
+
+def as_row(columns: Sequence[Column[Any]], row: tuple[Any, ...]) -> dict[str, Any]:
+    """The parameters of `given` for one row."""
+    return dict(zip(map(_parameter, columns), row, strict=True))
+
+
+def _parameter(one: Column[Any]) -> str:
+    return f"given_{one.name}"  # a column's own name is taken in INSERT and UPDATE
+
+
+def given_rows(columns: Sequence[Column[Any]]) -> TableValuedAlias:
+    """PostgreSQL: rows from one array parameter per column, so that one prepared statement takes any number of them."""
+    arrays = [bindparam(_parameter(one), type_=ListOf(one.type)) for one in columns]
+    return (
+        func.unnest(*arrays).table_valued(*[column(one.name, one.type) for one in columns]).render_derived(name="given")
+    )
+
+
+def as_arrays(columns: Sequence[Column[Any]], rows: Rows) -> dict[str, Any]:
+    """The parameters of given_rows."""
+    return dict(zip(map(_parameter, columns), zip(*rows, strict=True), strict=True))
+
+
+class InsertRows:
+    """INSERT of many rows: from arrays on PostgreSQL, row by row in the driver on SQLite."""
+
+    def __init__(self, table: Table, columns: Sequence[Column[Any]], *, ignore_stored: bool = False) -> None:
+        self._columns = columns
+        names = [one.name for one in columns]
+        from_arrays = postgresql.insert(table).from_select(names, select(given_rows(columns)))
+        row_by_row = sqlite.insert(table).values({one.name: given(one) for one in columns})
+        self._from_arrays: Executable = from_arrays.on_conflict_do_nothing() if ignore_stored else from_arrays
+        self._row_by_row: Executable = row_by_row.on_conflict_do_nothing() if ignore_stored else row_by_row
+
+    async def __call__(self, session: Session, rows: Rows) -> None:
+        if not rows:
+            return
+        if session.sqlite:
+            await session.execute(self._row_by_row, [as_row(self._columns, row) for row in rows])
+        else:
+            await session.execute(self._from_arrays, as_arrays(self._columns, rows))
+
+
+class UpdateRows:
+    """UPDATE of many rows: the first `keys` columns say which, the others are set."""
+
+    def __init__(self, table: Table, columns: Sequence[Column[Any]], *, keys: int = 1) -> None:
+        self._columns = columns
+        rows = given_rows(columns)
+        self._from_arrays = (
+            sql_update(table)
+            .where(*[one == rows.c[one.name] for one in columns[:keys]])
+            .values({one.name: rows.c[one.name] for one in columns[keys:]})
+        )
+        self._row_by_row = (
+            sql_update(table)
+            .where(*[one == given(one) for one in columns[:keys]])
+            .values({one.name: given(one) for one in columns[keys:]})
+        )
+
+    async def __call__(self, session: Session, rows: Rows) -> None:
+        if not rows:
+            return
+        if session.sqlite:
+            await session.execute(self._row_by_row, [as_row(self._columns, row) for row in rows])
+        else:
+            await session.execute(self._from_arrays, as_arrays(self._columns, rows))
+
+
+def columns_of(table: Table, names: Iterable[str]) -> list[Column[Any]]:
+    return [table.c[name] for name in names]

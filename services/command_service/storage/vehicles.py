@@ -1,0 +1,152 @@
+"""The fleet and who reaches it: vehicles with their newest session, and the connectors' leases."""
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import (
+    Select,
+    bindparam,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+
+from command_service.domain.vehicle import ConnectionStatus, Ecu, LinkKind, Vehicle
+from command_service.storage.session import (
+    InsertRows,
+    Session,
+    UpdateRows,
+    already_stored,
+    as_arrays,
+    as_row,
+    columns_of,
+    given,
+    given_rows,
+    identifiers,
+    is_identifier,
+    storable,
+)
+from command_service.storage.tables import vehicles
+from service_kit.database import any_of, db_now
+
+_FIELDS = [field.name for field in fields(Vehicle)]
+_columns = columns_of(vehicles, _FIELDS)
+_stored_columns = [*_columns, vehicles.c.search_text]
+_exists = vehicles.c.deleted_at.is_(None)
+
+_insert = InsertRows(vehicles, _stored_columns)
+_update = UpdateRows(vehicles, _stored_columns)
+_get = select(*_columns).where(any_of(vehicles.c.vehicle_id, "ids"), _exists)
+_by_vin = select(*_columns).where(any_of(vehicles.c.vin, "vins"), _exists)
+_vins = select(vehicles.c.vehicle_id, vehicles.c.vin).where(any_of(vehicles.c.vehicle_id, "ids"))
+# The clock is read outside, so after the locks were waited for. In key order, so that two never wait for each other.
+_locked = _get.order_by(vehicles.c.vehicle_id).with_for_update(key_share=True).subquery("locked")
+_lock = select(*_locked.c, db_now().label("now"))
+_on_connector = select(vehicles.c.vehicle_id).where(vehicles.c.connector_id == bindparam("connector_id"), _exists)
+
+_seen_columns = columns_of(vehicles, ["vehicle_id", "session_epoch"])
+_seen = given_rows(_seen_columns)
+_seen_locked = (
+    select(vehicles.c.vehicle_id)
+    .join(_seen, (vehicles.c.vehicle_id == _seen.c.vehicle_id) & (vehicles.c.session_epoch == _seen.c.session_epoch))
+    .order_by(vehicles.c.vehicle_id)
+    .with_for_update(key_share=True, of=vehicles)
+    .subquery("locked")
+)
+_touch_arrays = update(vehicles).where(vehicles.c.vehicle_id == _seen_locked.c.vehicle_id).values(last_seen_at=db_now())
+_touch_rows = update(vehicles).where(*(one == given(one) for one in _seen_columns)).values(last_seen_at=db_now())
+
+
+class SqlVehicleRepository:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def get(self, vehicle_ids: Collection[str]) -> dict[str, Vehicle]:
+        ids = identifiers(vehicle_ids)
+        return {one.vehicle_id: one for one in await self._vehicles(_get, ids=ids)} if ids else {}
+
+    async def vins(self, vehicle_ids: Collection[str]) -> dict[str, str]:
+        ids = identifiers(vehicle_ids)
+        if not ids:
+            return {}
+        return dict(await self._session.rows(_vins, {"ids": ids}))
+
+    async def by_vin(self, vins: Collection[str]) -> dict[str, Vehicle]:
+        wanted = [storable(vin) for vin in vins]
+        return {one.vin: one for one in await self._vehicles(_by_vin, vins=wanted)} if wanted else {}
+
+    async def lock(self, vehicle_ids: Collection[str]) -> dict[str, Vehicle]:
+        ids = identifiers(vehicle_ids)
+        if not ids:
+            return {}
+        locked = {}
+        for *values, now in await self._session.rows(_lock, {"ids": ids}):
+            vehicle = _vehicle(values)
+            locked[vehicle.vehicle_id] = vehicle
+            self._session.clock = now
+        return locked
+
+    async def insert(self, vehicle: Vehicle) -> None:
+        with already_stored():
+            await _insert(self._session, [_stored(vehicle)])
+
+    async def update(self, changed: Sequence[Vehicle]) -> None:
+        await _update(self._session, [_stored(vehicle) for vehicle in changed])
+
+    async def touch(self, seen: Sequence[tuple[str, int]]) -> None:
+        rows = sorted({pair for pair in seen if is_identifier(pair[0])})
+        if not rows:
+            return
+        if self._session.sqlite:
+            await self._session.execute(_touch_rows, [as_row(_seen_columns, row) for row in rows])
+        else:
+            await self._session.execute(_touch_arrays, as_arrays(_seen_columns, rows))
+
+    async def on_connector(self, connector_id: str) -> list[str]:
+        return await self._session.column(_on_connector, {"connector_id": connector_id})
+
+    async def page(
+        self, search: str, connection_status: str, limit: int, after: tuple[str, str] | None
+    ) -> list[Vehicle]:
+        query = select(*_columns).where(_exists).order_by(vehicles.c.vin, vehicles.c.vehicle_id).limit(limit)
+        if search:
+            query = query.where(vehicles.c.search_text.contains(storable(search).casefold(), autoescape=True))
+        if connection_status:
+            query = query.where(vehicles.c.connection_status == storable(connection_status))
+        if after:
+            query = query.where(_behind(*after))
+        return list(await self._vehicles(query))
+
+    async def _vehicles(self, query: Select[Any], **parameters: Any) -> Iterable[Vehicle]:
+        return map(_vehicle, await self._session.rows(query, parameters))
+
+
+def _behind(vin: str, vehicle_id: str) -> Any:
+    # A cursor comes from outside; where it names no identifier, all of that VIN is behind it.
+    if not is_identifier(vehicle_id):
+        return vehicles.c.vin >= storable(vin)
+    key = tuple_(literal(storable(vin), vehicles.c.vin.type), literal(vehicle_id, vehicles.c.vehicle_id.type))
+    return tuple_(vehicles.c.vin, vehicles.c.vehicle_id) > key
+
+
+def _vehicle(values: Sequence[Any]) -> Vehicle:
+    vehicle = Vehicle(*values)
+    vehicle.link_kind = LinkKind(vehicle.link_kind)
+    vehicle.connection_status = ConnectionStatus(vehicle.connection_status)
+    vehicle.ecus = [Ecu(*ecu) for ecu in json.loads(values[_FIELDS.index("ecus")])]
+    return vehicle
+
+
+def _stored(vehicle: Vehicle) -> tuple[Any, ...]:
+    make, model = storable(vehicle.make), storable(vehicle.model)
+    values = {
+        "make": make,
+        "model": model,
+        "link_address": storable(vehicle.link_address),
+        "ecus": json.dumps([(ecu.address, ecu.name) for ecu in vehicle.ecus], separators=(",", ":")),
+    }
+    search_text = "\n".join((vehicle.vin, make, model)).casefold()
+    return (*(values.get(name, getattr(vehicle, name)) for name in _FIELDS), search_text)
