@@ -1,0 +1,46 @@
+"""Builds a fleet from settings: the only place that names what it is made of."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from service_kit.lifecycle import Lifecycle
+from vehicle_simulator.connections import Connections
+from vehicle_simulator.ecus import VehicleSpec
+from vehicle_simulator.faults import FaultScript
+from vehicle_simulator.fleet import Fleet, demo_fleet, simulated_fleet
+from vehicle_simulator.ledger import ExecutionLedger
+from vehicle_simulator.session_client import ReconnectPolicy
+from vehicle_simulator.settings import Settings
+
+NAME = "vehicle_simulator"
+
+
+@asynccontextmanager
+async def compose(settings: Settings) -> AsyncIterator[Lifecycle]:
+    """The running simulator."""
+    async with Lifecycle(NAME, settings.drain_seconds) as lifecycle:
+        fleet = build_fleet(settings)
+        lifecycle.on_drain(fleet.close)
+        lifecycle.background(fleet.run(), "fleet")
+        lifecycle.set_ready(True)
+        yield lifecycle
+
+
+def build_fleet(settings: Settings, policy: ReconnectPolicy | None = None) -> Fleet:
+    """The fleet, not yet running: for tests and benches that script its faults."""
+    return Fleet(
+        _specs(settings),
+        Connections(settings.connector_address, tls=settings.grpc_tls, shared=settings.shared_connection),
+        ExecutionLedger(settings.ledger_file, fsync=settings.ledger_fsync),
+        credential_secret=settings.vehicle_credential_secret.get_secret_value(),
+        faults=FaultScript(settings.faults),
+        latency_s=settings.answer_latency_ms / 1000,
+        policy=policy,
+        hellos_at_once=settings.hellos_at_once,
+    )
+
+
+def _specs(settings: Settings) -> list[VehicleSpec]:
+    demo = demo_fleet() if settings.demo_data else []
+    named = [VehicleSpec(vin) for vin in settings.vins]
+    return [*demo, *named, *simulated_fleet(settings.vehicles, settings.seed)]

@@ -1,0 +1,26 @@
+"""How a simulated vehicle says no."""
+
+from service_kit.uds import nrc_name
+
+SUB_FUNCTION_NOT_SUPPORTED = 0x12
+INCORRECT_LENGTH_OR_FORMAT = 0x13
+CONDITIONS_NOT_CORRECT = 0x22
+REQUEST_SEQUENCE_ERROR = 0x24
+REQUEST_OUT_OF_RANGE = 0x31
+
+# To a functional address an ECU does not answer with these (ISO 14229-1, 8.7.3).
+NOT_SAID_TO_ALL = frozenset((0x11, SUB_FUNCTION_NOT_SUPPORTED, REQUEST_OUT_OF_RANGE, 0x7E, 0x7F))
+
+
+class CommandFailed(Exception):
+    """The command ends failed with this stable code; `nrc` is set when an ECU refused it."""
+
+    def __init__(self, code: str, message: str, nrc: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.nrc = nrc
+
+
+def negative_response(nrc: int, reason: str) -> CommandFailed:
+    return CommandFailed("NEGATIVE_RESPONSE", f"0x{nrc:02X} {nrc_name(nrc)}: {reason}", nrc)

@@ -1,0 +1,163 @@
+"""Fault memory of a simulated ECU: DTCs with ISO 14229-1 status bytes, snapshots and extended data."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from vehicle_simulator.data_identifiers import DataIdentifier, to_json
+from vehicle_simulator.failures import INCORRECT_LENGTH_OR_FORMAT, REQUEST_OUT_OF_RANGE, negative_response
+
+# Bit 0 first (ISO 14229-1 Annex D.2).
+STATUS_BITS = (
+    "testFailed",
+    "testFailedThisOperationCycle",
+    "pendingDTC",
+    "confirmedDTC",
+    "testNotCompletedSinceLastClear",
+    "testFailedSinceLastClear",
+    "testNotCompletedThisOperationCycle",
+    "warningIndicatorRequested",
+)
+_FAILED_THIS_CYCLE = 0x02
+_NOT_COMPLETED_THIS_CYCLE = 0x40
+
+_HEX = re.compile(r"0x[0-9A-Fa-f]{6}")
+_DISPLAYED = re.compile(r"([PCBU])([0-3])([0-9A-Fa-f]{3})(?:-([0-9A-Fa-f]{2}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class FaultType:
+    """A fault an ECU can detect. `severity` as in ISO 17978-3: 1 fatal, 2 error, 3 warning, 4 info."""
+
+    code: int
+    fault_name: str
+    severity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the ECU measured when the fault was seen."""
+
+    record_number: int
+    data: tuple[tuple[DataIdentifier, bytes], ...]
+
+
+@dataclass(slots=True)
+class StoredFault:
+    """A fault in the memory of one ECU."""
+
+    type: FaultType
+    status: int
+    occurrences: int = 1
+    aging: int = 0
+    snapshots: tuple[Snapshot, ...] = ()
+
+
+def display_code(code: int) -> str:
+    """The three bytes as people write them (SAE J2012): 0x042011 is P0420-11."""
+    high = code >> 8
+    return f"{'PCBU'[high >> 14]}{high >> 12 & 3}{high & 0xFFF:03X}-{code & 0xFF:02X}"
+
+
+def parse_code(text: str) -> tuple[int, int]:
+    """(code, mask) of "0x042011", "P0420-11" or "P0420", which stands for every failure type."""
+    if _HEX.fullmatch(text):
+        return int(text, 16), 0xFFFFFF
+    match = _DISPLAYED.fullmatch(text)
+    if match is None:
+        raise negative_response(INCORRECT_LENGTH_OR_FORMAT, f"{text!r} is no DTC")
+    letter, digit, rest, failure_type = match.groups()
+    high = "PCBU".index(letter) << 14 | int(digit) << 12 | int(rest, 16)
+    return high << 8 | int(failure_type or "0", 16), 0xFFFFFF if failure_type else 0xFFFF00
+
+
+def status_object(status: int) -> dict[str, bool | str]:
+    bits: dict[str, bool | str] = {name: bool(status >> bit & 1) for bit, name in enumerate(STATUS_BITS)}
+    return bits | {"raw": f"0x{status:02X}"}
+
+
+def _fault_object(address: int, fault: FaultType, status: int) -> dict[str, object]:
+    return {
+        "ecuAddress": f"0x{address:X}",
+        "code": f"0x{fault.code:06X}",
+        "display_code": display_code(fault.code),
+        "fault_name": fault.fault_name,
+        "severity": fault.severity,
+        "status": status_object(status),
+    }
+
+
+# The vehicles of a fleet share the few there are.
+@lru_cache(maxsize=4096)
+def fault_json(address: int, fault: FaultType, status: int) -> str:
+    """The response that tells of one fault."""
+    return to_json(_fault_object(address, fault, status))
+
+
+class FaultMemory:
+    """The faults that one ECU has stored."""
+
+    def __init__(self, faults: Iterable[StoredFault]) -> None:
+        self._faults = {fault.type.code: fault for fault in faults}
+
+    def __len__(self) -> int:
+        return len(self._faults)
+
+    def read(self, address: int, status_mask: int) -> list[str]:
+        """A response for each fault that has one of the bits of the mask."""
+        return [
+            fault_json(address, fault.type, fault.status)
+            for fault in self._faults.values()
+            if fault.status & status_mask
+        ]
+
+    def details(self, address: int, code_text: str) -> list[str]:
+        return [_details_json(address, self._faults[code]) for code in self._matching(code_text)]
+
+    def clear(self, code_text: str | None) -> int:
+        """Forget all, or one; how many there were."""
+        codes = list(self._faults) if code_text is None else self._matching(code_text)
+        for code in codes:
+            del self._faults[code]
+        return len(codes)
+
+    def begin_operation_cycle(self) -> None:
+        for fault in self._faults.values():
+            fault.status = fault.status & ~_FAILED_THIS_CYCLE | _NOT_COMPLETED_THIS_CYCLE
+
+    def _matching(self, code_text: str) -> list[int]:
+        wanted, mask = parse_code(code_text)
+        codes = [code for code in self._faults if code & mask == wanted]
+        if not codes:
+            raise negative_response(REQUEST_OUT_OF_RANGE, f"{code_text} is not stored")
+        return codes
+
+
+def _details_json(address: int, fault: StoredFault) -> str:
+    return to_json(
+        {
+            **_fault_object(address, fault.type, fault.status),
+            "snapshots": [_snapshot_object(snapshot) for snapshot in fault.snapshots],
+            "extended_data": [
+                {"record_number": 1, "name": "occurrenceCounter", "raw": f"0x{fault.occurrences:02X}"},
+                {"record_number": 2, "name": "agingCounter", "raw": f"0x{fault.aging:02X}"},
+            ],
+        }
+    )
+
+
+def _snapshot_object(snapshot: Snapshot) -> dict[str, object]:
+    return {
+        "record_number": snapshot.record_number,
+        "data": [
+            {
+                "id": f"0x{definition.id:04X}",
+                "name": definition.name,
+                "raw": f"0x{raw.hex().upper()}",
+                "value": definition.value(raw),
+                "unit": definition.unit,
+            }
+            for definition, raw in snapshot.data
+        ],
+    }

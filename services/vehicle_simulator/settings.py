@@ -1,0 +1,49 @@
+"""Settings of the vehicle simulator, from the environment."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from service_kit.settings import CommaList, HostPort, ServiceSettings
+from vehicle_simulator.faults import Fault, make_fault, parse_faults
+
+
+def _faults(value: Any) -> Any:
+    """Text as `slow:seconds=2;silent:vin=…`, or a JSON list of objects."""
+    if isinstance(value, str):
+        return _faults_from_json(value) if value.lstrip().startswith("[") else parse_faults(value)
+    return value
+
+
+def _faults_from_json(text: str) -> tuple[Fault, ...]:
+    try:
+        return tuple(make_fault(**{"kind": "", **options}) for options in json.loads(text))
+    except (json.JSONDecodeError, TypeError):
+        raise ValueError("must be a JSON list of objects") from None
+
+
+class Settings(ServiceSettings):
+    """Which vehicles there are, where they dial in, and what goes wrong with them."""
+
+    # Vehicles have no part in the services' secret.
+    service_token: SecretStr = SecretStr("")
+    connector_address: HostPort = "localhost:50052"
+    vehicle_credential_secret: SecretStr = Field(
+        min_length=16, description="the secret that vehicle credentials are made from, at least 16 characters"
+    )
+    vehicles: int = Field(default=10, ge=0, le=1_000_000, description="how many vehicles, 0 to 1000000")
+    seed: int = 1
+    # These as well, by VIN.
+    vins: CommaList = ()
+    # The vehicles of the demo data as well.
+    demo_data: bool = False
+    ledger_file: Path | None = None
+    ledger_fsync: bool = False
+    faults: Annotated[tuple[Fault, ...], NoDecode, BeforeValidator(_faults)] = ()
+    answer_latency_ms: float = Field(default=0.0, ge=0, description="milliseconds, 0 or more")
+    # One connection for all vehicles, instead of one each.
+    shared_connection: bool = False
+    hellos_at_once: int = Field(default=64, ge=1, description="1 or more")

@@ -1,0 +1,67 @@
+"""A fake connector and vehicles that dial it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.unit.vehicle_simulator.fake_connector import FakeConnector
+from vehicle_simulator.connections import Connections
+from vehicle_simulator.ecus import VehicleSpec
+from vehicle_simulator.faults import FaultScript, parse_faults
+from vehicle_simulator.fleet import Fleet, demo_fleet
+from vehicle_simulator.ledger import ExecutionLedger
+from vehicle_simulator.session_client import ReconnectPolicy
+
+SECRET = "a secret of at least sixteen"
+QUICK = ReconnectPolicy(first_seconds=0.02, most_seconds=0.1, refused_seconds=0.05, hello_seconds=5)
+
+StartFleet = Callable[..., "AsyncIterator[Fleet]"]
+
+
+@pytest.fixture
+async def connector() -> AsyncIterator[FakeConnector]:
+    fake = FakeConnector()
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+@pytest.fixture
+def ledger_file(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.jsonl"
+
+
+@asynccontextmanager
+async def running_fleet(
+    connector: FakeConnector,
+    *,
+    faults: str = "",
+    ledger: Path | None = None,
+    specs: list[VehicleSpec] | None = None,
+    shared: bool = False,
+    latency_s: float = 0.0,
+) -> AsyncIterator[Fleet]:
+    """Vehicles (default: the first demo vehicle) that dial the connector."""
+    fleet = Fleet(
+        specs or demo_fleet()[:1],
+        Connections(connector.address, shared=shared),
+        ExecutionLedger(ledger),
+        credential_secret=SECRET,
+        faults=FaultScript(parse_faults(faults)),
+        latency_s=latency_s,
+        policy=QUICK,
+    )
+    for vin in fleet.vehicles:
+        fleet.start_vehicle(vin)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(fleet.close)
+        yield fleet
+
+
+@pytest.fixture
+async def fleet(connector: FakeConnector, ledger_file: Path) -> AsyncIterator[Fleet]:
+    """The first demo vehicle, without faults, with a ledger."""
+    async with running_fleet(connector, ledger=ledger_file) as running:
+        yield running
