@@ -70,8 +70,9 @@ def test_reads_the_environment(environment: pytest.MonkeyPatch) -> None:
 
 
 def test_values_may_be_given_by_the_composer(environment: pytest.MonkeyPatch) -> None:
-    settings = Settings(database_url="sqlite:///x", service_token=SecretStr(TOKEN), cors_origins=("a",))
-    assert (settings.database_url, settings.cors_origins) == ("sqlite:///x", ("a",))
+    environment.setenv("HTTP_PORT", "8080")
+    settings = load_settings(Settings, database_url="sqlite:///x", service_token=SecretStr(TOKEN), cors_origins=("a",))
+    assert (settings.database_url, settings.cors_origins, settings.http_port) == ("sqlite:///x", ("a",), 8080)
 
 
 def test_an_empty_variable_counts_as_missing(
