@@ -10,4 +10,4 @@ def vehicle_credential(secret: str, vin: str) -> str:
 
 
 def is_vehicle_credential(secret: str, vin: str, presented: str) -> bool:
-    return hmac.compare_digest(vehicle_credential(secret, vin), presented)
+    return hmac.compare_digest(vehicle_credential(secret, vin).encode(), presented.encode())

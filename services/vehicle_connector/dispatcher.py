@@ -1,0 +1,129 @@
+"""Takes commands and requests of the command service off RabbitMQ."""
+
+from collections.abc import Callable
+
+from google.protobuf.message import DecodeError
+
+from service_kit.logging import get_logger
+from service_kit.messaging.port import Consumer, IncomingMessage, Messaging
+from service_kit.tracing import ActiveSpan, SpanKind, is_sampled, start_span
+from sovd_protos.connector.v1 import connector_pb2 as wire
+from vehicle_connector import metrics
+from vehicle_connector.command_service_stream import CommandServiceStream, NotAttached
+from vehicle_connector.executor import Executor
+
+_log = get_logger(__name__)
+
+# A connector_id is new at each start: its queues go when it is gone.
+_QUEUE_EXPIRES_MS = 300_000
+_CONTROL_PREFETCH = 100
+
+Supersede = Callable[[str, int], None]
+
+
+class Dispatcher:
+    """Claims each command before its vehicle sees it. The message is settled once the claim is answered."""
+
+    def __init__(
+        self, messaging: Messaging, stream: CommandServiceStream, executor: Executor, supersede: Supersede
+    ) -> None:
+        self._messaging = messaging
+        self._stream = stream
+        self._executor = executor
+        self._supersede = supersede
+        self._commands: Consumer | None = None
+        self._control: Consumer | None = None
+
+    async def start(self, connector_id: str, prefetch: int) -> None:
+        control, commands = f"control.{connector_id}", f"connector.{connector_id}"
+        self._control = await self._messaging.consume(
+            control, [control], self._on_control, prefetch=_CONTROL_PREFETCH, expires_ms=_QUEUE_EXPIRES_MS
+        )
+        self._commands = await self._messaging.consume(
+            commands, [commands], self._on_command, prefetch=prefetch, expires_ms=_QUEUE_EXPIRES_MS
+        )
+
+    async def stop_commands(self) -> None:
+        """Returns when every claim that is on its way is answered."""
+        if self._commands is not None:
+            await self._commands.stop()
+
+    async def stop_control(self) -> None:
+        if self._control is not None:
+            await self._control.stop()
+
+    async def _on_command(self, message: IncomingMessage) -> None:
+        dispatched = _parse_command(message.body)
+        if dispatched is None:
+            await _reject(message, "commands")
+            return
+        span = _span_of(dispatched)
+        try:
+            answer = await self._stream.claim(_claim_of(dispatched))
+        except NotAttached:  # the connector stops
+            await message.requeue()
+            return
+        if answer.granted:
+            metrics.CLAIMS.labels("granted").inc()
+            self._executor.hand_over(dispatched, answer.attempt, span)
+        else:
+            metrics.CLAIMS.labels(answer.refusal).inc()
+            if span is not None:
+                span.set(refusal=answer.refusal)
+                span.end()
+        await message.ack()
+
+    async def _on_control(self, message: IncomingMessage) -> None:
+        control = _parse_control(message.body)
+        if control is None:
+            await _reject(message, "control")
+        elif control.HasField("cancel"):
+            self._executor.cancel(control.cancel.command_id, control.cancel.attempt)
+            await message.ack()
+        else:
+            self._supersede(control.superseded.vehicle_id, control.superseded.session_epoch)
+            await message.ack()
+
+
+def _parse_command(body: bytes) -> wire.DispatchedCommand | None:
+    try:
+        command = wire.DispatchedCommand.FromString(body)
+    except DecodeError:
+        return None
+    is_whole = command.command_id and command.vehicle_id and command.command_name and command.timeout_ms
+    return command if is_whole else None
+
+
+def _parse_control(body: bytes) -> wire.ControlMessage | None:
+    try:
+        control = wire.ControlMessage.FromString(body)
+    except DecodeError:
+        return None
+    return control if control.WhichOneof("kind") else None
+
+
+async def _reject(message: IncomingMessage, queue: str) -> None:
+    _log.error("malformed_message", queue=queue, size=len(message.body))
+    await message.reject()
+
+
+def _claim_of(dispatched: wire.DispatchedCommand) -> wire.Claim:
+    return wire.Claim(
+        command_id=dispatched.command_id,
+        dispatch_number=dispatched.dispatch_number,
+        vehicle_id=dispatched.vehicle_id,
+        session_epoch=dispatched.session_epoch,
+    )
+
+
+def _span_of(dispatched: wire.DispatchedCommand) -> ActiveSpan | None:
+    """From the delivery to the outcome; most commands are not sampled and have none."""
+    if not is_sampled(dispatched.traceparent):
+        return None
+    return start_span(
+        "connector.execute",
+        dispatched.traceparent,
+        SpanKind.CONSUMER,
+        command_id=dispatched.command_id,
+        command_name=dispatched.command_name,
+    )

@@ -1,0 +1,1 @@
+"""Links to vehicles, one file per protocol."""
