@@ -36,7 +36,7 @@ class ManagedProcess:
         self.name = name
         self.output = output
         self._command = [sys.executable, "-m", module, *arguments]
-        self._environment = {**_clean_environment(), **environment}
+        self.environment = {**_clean_environment(), **environment}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -55,7 +55,7 @@ class ManagedProcess:
     def start(self) -> None:
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                self._command, env=self._environment, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
+                self._command, env=self.environment, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
             )
 
     def kill(self) -> None:
@@ -138,7 +138,7 @@ class System:
         return f"ws://127.0.0.1:{self.http_port}"
 
     def metrics_port(self, name: str) -> int:
-        return int(self.processes[name]._environment["METRICS_PORT"])
+        return int(self.processes[name].environment["METRICS_PORT"])
 
     def start(self) -> None:
         self.migrate()

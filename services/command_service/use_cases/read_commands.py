@@ -7,7 +7,7 @@ from command_service.domain.command import Command
 from command_service.domain.events import ViewerEvent, response_event, status_event
 from command_service.domain.results import Evidence, RecordedResponse
 from command_service.use_cases.cursors import decode_int, encode_cursor
-from command_service.use_cases.ports import CommandFilter, Storage
+from command_service.use_cases.ports import CommandFilter, Storage, UnitOfWork
 from service_kit.errors import NotFound
 
 # One answer stays well under gRPC's message limit, however long the responses are.
@@ -79,19 +79,34 @@ class ReadCommands:
         """For each viewer what it does not have, in order: responses, then the status that counts them."""
         async with self._storage.reading() as uow:
             commands = await uow.commands.get({state.command_id for state in known})
-            behind = [
+            behind = {
                 (state.command_id, state.after)
                 for state in known
                 if state.command_id in commands and commands[state.command_id].responses > state.after
-            ]
-            responses = await uow.responses.after_each(behind, _UPDATES_EACH) if behind else {}
+            }
+            responses = await _responses_after(uow, behind)
         room = _MAX_ANSWER_CHARACTERS
         answers = []
         for state in known:
-            update = _updates_for(state, commands.get(state.command_id), responses.get(state.command_id, []), room)
+            update = _updates_for(
+                state, commands.get(state.command_id), responses.get((state.command_id, state.after), []), room
+            )
             room -= sum(len(event.json) for event in update.events)
             answers.append(update)
         return answers
+
+
+async def _responses_after(
+    uow: UnitOfWork, behind: set[tuple[str, int]]
+) -> dict[tuple[str, int], list[RecordedResponse]]:
+    """By (command_id, after). One read serves all, unless viewers of one command are at different places."""
+    found = {}
+    while behind:
+        after_of = dict(behind)
+        for command_id, responses in (await uow.responses.after_each(list(after_of.items()), _UPDATES_EACH)).items():
+            found[command_id, after_of[command_id]] = responses
+        behind = behind - set(after_of.items())
+    return found
 
 
 def _updates_for(

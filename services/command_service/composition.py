@@ -1,0 +1,163 @@
+"""Wires the command service: the only file that names its concrete adapters."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from command_service.connector_api import ConnectorApi
+from command_service.connector_control import MessagingConnectorControl
+from command_service.demo_data import create_demo_vehicles
+from command_service.dispatch import Dispatcher, WokenVehicles
+from command_service.grpc_api import AuditApi, CommandApi, VehicleApi
+from command_service.live_announcer import LiveAnnouncer
+from command_service.settings import Settings
+from command_service.storage import SCHEMA, SqlStorage, is_migrated
+from command_service.use_cases.audit_trail import AuditTrail
+from command_service.use_cases.cancel_command import CancelCommand
+from command_service.use_cases.claim_commands import ClaimCommands
+from command_service.use_cases.dispatch_commands import DispatchCommands
+from command_service.use_cases.manage_vehicles import ManageVehicles
+from command_service.use_cases.read_commands import ReadCommands
+from command_service.use_cases.record_results import RecordResults
+from command_service.use_cases.recover_commands import RecoverCommands
+from command_service.use_cases.submit_commands import SubmitCommands
+from command_service.use_cases.vehicle_sessions import VehicleSessions
+from command_service.watchdog import Watchdog, keep_clean, keep_sealing
+from service_kit.database import open_engine
+from service_kit.errors import Unavailable
+from service_kit.grpc_server import create_server
+from service_kit.lifecycle import Lifecycle
+from service_kit.live_events.port import LiveEvents
+from service_kit.live_events.redis import RedisLiveEvents
+from service_kit.logging import get_logger
+from service_kit.messaging.port import Messaging
+from service_kit.messaging.rabbitmq import RabbitMessaging
+from sovd_protos.audit.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
+from sovd_protos.command.v1.command_pb2_grpc import add_CommandServiceServicer_to_server
+from sovd_protos.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
+from sovd_protos.vehicle.v1.vehicle_pb2_grpc import add_VehicleServiceServicer_to_server
+
+_log = get_logger(__name__)
+
+_GRPC_GRACE_SECONDS = 2.0
+_MAX_BACKOFF_SECONDS = 10.0
+_PROBE_SECONDS = 2.0
+
+
+class CommandService(Lifecycle):
+    """The running service; `port` is where its gRPC server listens."""
+
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    commands: CommandApi
+    vehicles: ManageVehicles
+    audit: AuditTrail
+    connectors: ConnectorApi
+    dispatcher: Dispatcher
+    watchdog: Watchdog
+
+
+@asynccontextmanager
+async def compose(
+    settings: Settings, *, messaging: Messaging | None = None, live_events: LiveEvents | None = None
+) -> AsyncIterator[CommandService]:
+    """The service, started; messaging and live events are RabbitMQ and Redis unless given (then the giver closes
+    them). It starts without its database, broker or Redis, and is ready when the database is."""
+    async with CommandService("command_service", settings.drain_seconds) as service:
+        engine = open_engine(settings.database_url, SCHEMA, application_name="command_service")
+        service.on_close(engine.dispose)
+        if messaging is None:
+            messaging = RabbitMessaging(settings.rabbitmq_url)
+            service.on_close(messaging.close)
+        if live_events is None:
+            live_events = RedisLiveEvents(settings.redis_url)
+            service.on_close(live_events.close)
+        storage = SqlStorage(engine)
+        announcer = LiveAnnouncer(live_events)
+        parts = _build(settings, storage, messaging, announcer)
+
+        server, service.port = create_server(
+            settings.service_token.get_secret_value(),
+            port_address=f"{settings.grpc_host}:{settings.grpc_port}",
+            lifecycle=service,
+            tls=settings.grpc_tls,
+        )
+        add_CommandServiceServicer_to_server(parts.commands, server)
+        add_VehicleServiceServicer_to_server(VehicleApi(parts.vehicles), server)
+        add_AuditServiceServicer_to_server(AuditApi(parts.audit), server)
+        add_ConnectorServiceServicer_to_server(parts.connectors, server)
+        await server.start()
+
+        async def stop_server() -> None:
+            await server.stop(_GRPC_GRACE_SECONDS)
+
+        service.on_stop_intake(stop_server)
+        service.on_drain(parts.connectors.drain)
+        service.on_drain(parts.dispatcher.drain)
+        service.on_drain(announcer.drain)
+        service.background(_start_when_migrated(service, settings, engine, storage, parts), "database")
+        yield service
+
+
+def _build(settings: Settings, storage: SqlStorage, messaging: Messaging, announcer: LiveAnnouncer) -> _Parts:
+    limits, woken = settings.limits(), WokenVehicles()
+    control = MessagingConnectorControl(messaging)
+    sessions = VehicleSessions(storage, limits, control, announcer, woken)
+    dispatcher = Dispatcher(DispatchCommands(storage, announcer, woken), storage, woken, messaging)
+    return _Parts(
+        commands=CommandApi(
+            SubmitCommands(storage, limits, announcer, woken),
+            CancelCommand(storage, control, announcer, woken),
+            ReadCommands(storage),
+        ),
+        vehicles=ManageVehicles(storage),
+        audit=AuditTrail(storage),
+        connectors=ConnectorApi(
+            ClaimCommands(storage, announcer, woken),
+            RecordResults(storage, limits, announcer, woken),
+            sessions,
+            limits,
+        ),
+        dispatcher=dispatcher,
+        watchdog=Watchdog(RecoverCommands(storage, limits, control, announcer, woken), dispatcher, limits),
+    )
+
+
+async def _start_when_migrated(
+    service: CommandService, settings: Settings, engine: AsyncEngine, storage: SqlStorage, parts: _Parts
+) -> None:
+    """Background work starts once the database is there with its schema; from then on readiness follows it."""
+    await _wait_for_database(engine)
+    if settings.demo_data:
+        await create_demo_vehicles(parts.vehicles)
+    service.background(parts.dispatcher.run(), "dispatcher")
+    service.background(parts.watchdog.run(), "watchdog")
+    service.background(keep_sealing(parts.audit), "audit sealer")
+    service.background(keep_clean(storage, settings.response_retention_days), "clean-up")
+    while True:
+        service.set_ready(await _is_usable(engine))
+        await asyncio.sleep(_PROBE_SECONDS)
+
+
+async def _wait_for_database(engine: AsyncEngine) -> None:
+    backoff = 0.2
+    while not await _is_usable(engine, log=True):
+        await asyncio.sleep(backoff)
+        backoff = min(backoff * 2, _MAX_BACKOFF_SECONDS)
+
+
+async def _is_usable(engine: AsyncEngine, *, log: bool = False) -> bool:
+    try:
+        usable = await is_migrated(engine)
+        reason = "its schema is not there or not up to date; run: sovd migrate command-service"
+    except Unavailable as error:
+        usable, reason = False, error.message
+    if not usable and log:
+        _log.warning("waiting_for_the_database", reason=reason)
+    return usable

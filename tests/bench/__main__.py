@@ -1,0 +1,218 @@
+"""`make bench`: the whole system as separate processes on real servers, driven over its public API.
+
+Prints commands/s, latencies, CPU per command and memory of each process, by concurrency; then the memory of an idle
+WebSocket and of an idle vehicle session; checks every promise over every command; writes JSON to bench_results/.
+Environment: BENCH_SECONDS (per concurrency, 10), CONCURRENCY (1,8,32,128), IDLE (2000), HISTORY (responses to insert
+first; all is then measured before and after), TRACE_SHARE (0.1).
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.history import insert_history
+from tests.bench.idle import measure_idle_vehicles, measure_idle_websockets
+from tests.bench.load import Measured, drive
+from tests.bench.processes import Usage, server_usage
+from tests.support.servers import Servers
+from tests.support.system import ADMIN, ROOT, System
+from vehicle_simulator.ledger import EXECUTED, read_ledger
+
+SECONDS = float(os.environ.get("BENCH_SECONDS", "10"))
+CONCURRENCY = [int(part) for part in os.environ.get("CONCURRENCY", "1,8,32,128").split(",")]
+IDLE = int(os.environ.get("IDLE", "2000"))
+HISTORY = int(os.environ.get("HISTORY", "0"))
+VEHICLES = 256
+
+
+@dataclass
+class Run:
+    """One concurrency: what the client measured and what each process used meanwhile."""
+
+    measured: Measured
+    usage: dict[str, Usage] = field(default_factory=dict)
+
+    def cpu_ms_per_command(self, name: str) -> float:
+        return 1000 * self.usage[name].cpu_seconds / max(1, len(self.measured.latencies))
+
+    @property
+    def busiest(self) -> str:
+        return max((name for name in self.usage if name != "client"), key=lambda name: self.usage[name].cpu_seconds)
+
+
+def main() -> None:
+    console = Console(width=150 if not sys.stdout.isatty() else None)
+    servers = Servers()
+    try:
+        with tempfile.TemporaryDirectory(prefix="sovd-bench-") as directory:
+            report = _bench(servers, Path(directory), console)
+    finally:
+        servers.close()
+    results = ROOT / "bench_results"
+    results.mkdir(exist_ok=True)
+    path = results / f"{time.strftime('%Y%m%dT%H%M%S')}.json"
+    path.write_text(json.dumps(report, indent=2))
+    console.print(f"written: {path.relative_to(ROOT)}")
+    if report["violations"] or report["errors"]:
+        sys.exit(1)
+
+
+def _bench(servers: Servers, directory: Path, console: Console) -> dict[str, Any]:
+    for name in ("rabbitmq", "postgres", "redis"):
+        servers.begin(name)
+    share = os.environ.get("TRACE_SHARE", "0.1")
+    os.environ.setdefault("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    os.environ.setdefault("OTEL_TRACES_SAMPLER_ARG", share)
+    database_url = servers.postgres.new_database()
+    system = System(
+        database_url,
+        servers.rabbitmq.new_vhost(),
+        servers.redis.url,
+        directory,
+        vehicles=VEHICLES,
+        settings={"LOG_LEVEL": "INFO"},
+    )
+    try:
+        system.start()
+        at_rest = {name: memory for name, (_, memory) in system.usage().items()}
+        vehicle_ids = [vehicle["vehicle_id"] for vehicle in system.start_vehicles()]
+        phases = {"empty": _measure(system, vehicle_ids)}
+        if HISTORY:
+            console.print(f"inserting {HISTORY:,} stored responses …")
+            insert_history(database_url, HISTORY)
+            phases[f"{HISTORY:,} responses"] = _measure(system, vehicle_ids)
+        runs = [run for phase in phases.values() for run in phase]
+        for title, phase in phases.items():
+            _print_table(console, title, phase)
+        violations = _violations(system, [command_id for run in runs for command_id in run.measured.command_ids])
+        idle_socket = measure_idle_websockets(system, IDLE)
+        idle_vehicle = measure_idle_vehicles(system, IDLE)
+        system.stop()
+    finally:
+        system.kill_all()
+    errors = [error for run in runs for error in run.measured.errors]
+    _print_summary(console, runs, at_rest, idle_socket, idle_vehicle, violations, errors)
+    return {
+        "at_rest_bytes": at_rest,
+        "phases": {title: [_as_json(run) for run in phase] for title, phase in phases.items()},
+        "idle_websocket_bytes": idle_socket,
+        "idle_vehicle_bytes": idle_vehicle,
+        "violations": violations,
+        "errors": errors,
+    }
+
+
+def _measure(system: System, vehicle_ids: list[str]) -> list[Run]:
+    token = system.token(ADMIN)
+    # Everything is warm before anything counts.
+    uvloop.run(drive(system.url, token, vehicle_ids, 32, 3))
+    return [_run(system, token, vehicle_ids, concurrency) for concurrency in CONCURRENCY]
+
+
+def _run(system: System, token: str, vehicle_ids: list[str], concurrency: int) -> Run:
+    before = _usage(system)
+    measured = uvloop.run(drive(system.url, token, vehicle_ids, concurrency, SECONDS))
+    after = _usage(system)
+    usage = {
+        name: Usage(now.cpu_seconds - before[name].cpu_seconds, now.peak_bytes)
+        for name, now in after.items()
+        if name in before
+    }
+    return Run(measured, usage)
+
+
+def _usage(system: System) -> dict[str, Usage]:
+    return server_usage({name: process.pid for name, process in system.processes.items() if process.running})
+
+
+def _violations(system: System, command_ids: list[str]) -> list[str]:
+    """Promises over every command that counted: handed over exactly once, and ended `completed` with its responses."""
+    executed = Counter(entry.command_id for entry in read_ledger(system.ledger) if entry.event == EXECUTED)
+    violations = [f"{one} was executed {executed[one]} times" for one in command_ids if executed[one] != 1]
+    counted = set(command_ids)
+    with system.client() as client:
+        cursor: str | None = ""
+        while cursor is not None:
+            page = _page(client, cursor)
+            for command in page["items"]:
+                if command["command_id"] in counted and (command["status"], command["responses"]) != ("completed", 3):
+                    violations.append(f"{command['command_id']} is {command['status']}")
+                counted.discard(command["command_id"])
+            cursor = page["next_cursor"] if counted else None
+        verification = client.get("/api/v1/audit/verification", timeout=300).json()
+        if not verification["intact"]:
+            violations.append(f"audit chain: {verification['reason']}")
+    return violations + [f"{one} is not listed" for one in counted]
+
+
+def _page(client: httpx.Client, cursor: str) -> dict[str, Any]:
+    answer = client.get("/api/v1/commands", params={"limit": 200, **({"cursor": cursor} if cursor else {})})
+    answer.raise_for_status()
+    page: dict[str, Any] = answer.json()
+    return page
+
+
+def _print_table(console: Console, title: str, runs: list[Run]) -> None:
+    table = Table(title=f"history: {title}; CPU in ms per command, memory peak in MB")
+    table.add_column("", no_wrap=True)
+    for run in runs:
+        table.add_column(f"{run.measured.concurrency}", justify="right")
+    table.add_row("commands/s", *(f"{run.measured.per_second:,.0f}" for run in runs))
+    for share in (0.5, 0.95, 0.99):
+        values = (f"{1000 * run.measured.percentile(share):.1f}" for run in runs)
+        table.add_row(f"p{round(share * 100)} ms", *values)
+    table.add_row("errors", *(str(len(run.measured.errors)) for run in runs), end_section=True)
+    for name in runs[0].usage:
+        cells = (f"{run.cpu_ms_per_command(name):.2f} · {run.usage[name].peak_bytes / 1e6:,.0f}" for run in runs)
+        table.add_row(name, *cells)
+    table.add_row("busiest", *(run.busiest for run in runs))
+    console.print(table)
+
+
+def _print_summary(
+    console: Console,
+    runs: list[Run],
+    at_rest: dict[str, int],
+    idle_socket: float,
+    idle_vehicle: float,
+    violations: list[str],
+    errors: list[str],
+) -> None:
+    rest = ", ".join(f"{name} {memory / 1e6:.0f} MB" for name, memory in at_rest.items())
+    console.print(f"memory at rest: {rest}")
+    console.print(f"an idle WebSocket: {idle_socket / 1000:.1f} KB in the gateway")
+    console.print(f"an idle vehicle session: {idle_vehicle / 1000:.1f} KB in the connector")
+    total = sum(len(run.measured.command_ids) for run in runs)
+    console.print(f"promises checked over {total:,} commands: {len(violations)} violations, {len(errors)} errors")
+    for line in [*violations, *errors][:20]:
+        console.print(f"  {line}", style="red")
+    console.print(f"the bottleneck at {runs[-1].measured.concurrency}: {runs[-1].busiest}")
+
+
+def _as_json(run: Run) -> dict[str, Any]:
+    measured = run.measured
+    return {
+        "concurrency": measured.concurrency,
+        "commands": len(measured.latencies),
+        "commands_per_second": measured.per_second,
+        **{f"p{round(share * 100)}_ms": 1000 * measured.percentile(share) for share in (0.5, 0.95, 0.99)},
+        "errors": len(measured.errors),
+        "cpu_ms_per_command": {name: run.cpu_ms_per_command(name) for name in run.usage},
+        "peak_bytes": {name: usage.peak_bytes for name, usage in run.usage.items()},
+        "busiest": run.busiest,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""What processes use: CPU seconds and peak memory, of ours and of the servers behind them."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+# What a server's processes are called.
+_SERVERS = {"postgres": "postgres", "redis-server": "redis", "beam.smp": "rabbitmq"}
+
+
+@dataclass(frozen=True)
+class Usage:
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def server_usage(services: Mapping[str, int]) -> dict[str, Usage]:
+    """Of the services (name → process id), the database, broker and cache that run here, and this client."""
+    usage = {name: _usage_of(psutil.Process(pid)) for name, pid in services.items()}
+    totals: dict[str, list[Usage]] = {}
+    for process in psutil.process_iter(["name"]):
+        server = _SERVERS.get(process.info["name"])
+        if server is not None:
+            try:
+                totals.setdefault(server, []).append(_usage_of(process))
+            except psutil.NoSuchProcess:
+                continue
+    for server, parts in totals.items():
+        usage[server] = Usage(sum(part.cpu_seconds for part in parts), max(part.peak_bytes for part in parts))
+    usage["client"] = _usage_of(psutil.Process(os.getpid()))
+    return usage
+
+
+def resident_bytes(pid: int) -> int:
+    return int(psutil.Process(pid).memory_info().rss)
+
+
+def _usage_of(process: psutil.Process) -> Usage:
+    times = process.cpu_times()
+    return Usage(times.user + times.system, _peak(process.pid) or int(process.memory_info().rss))
+
+
+def _peak(pid: int) -> int:
+    """The high-water mark as Linux keeps it; 0 elsewhere."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
