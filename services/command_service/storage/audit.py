@@ -6,43 +6,84 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, bindparam, func, literal, select, tuple_, update
+from sqlalchemy import BigInteger, ColumnElement, Integer, bindparam, func, insert, literal, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from command_service.domain.audit import AuditEntry
-from command_service.storage.session import InsertRows, Session, UpdateRows, columns_of, is_identifier, storable
-from command_service.storage.tables import audit_chain, audit_entries
+from command_service.storage.session import (
+    DeleteRows,
+    InsertRows,
+    Session,
+    as_arrays,
+    as_row,
+    columns_of,
+    given,
+    given_rows,
+    is_identifier,
+    storable,
+)
+from command_service.storage.tables import audit_chain, audit_entries, audit_seals, audit_unsealed
 from command_service.use_cases.ports import AuditFilter
+from service_kit.database import any_of
 
 _PAGE_OF_CHAIN = 1000
 
-_FIELDS = [field.name for field in fields(AuditEntry)]
-_DETAILS, _CHAIN_NUMBER, _HASH = (_FIELDS.index(name) for name in ("details", "chain_number", "hash"))
-_columns = columns_of(audit_entries, _FIELDS)
-_recorded = [name for name in _FIELDS if name not in ("chain_number", "hash")]
-_append = InsertRows(audit_entries, columns_of(audit_entries, _recorded), ignore_stored=True)
-_seal = UpdateRows(audit_entries, columns_of(audit_entries, ["entry_id", "chain_number", "hash"]))
+_RECORDED = [field.name for field in fields(AuditEntry) if field.name not in ("chain_number", "hash")]
+_DETAILS = _RECORDED.index("details")
+_entry_columns = columns_of(audit_entries, _RECORDED)
+_seal_columns = columns_of(audit_seals, ["entry_id", "chain_number", "hash"])
+_queue_columns = columns_of(audit_unsealed, ["at", "entry_id"])
+
+# What is stored goes to the sealer's queue with it; what was stored before does not go there again.
+_stored = (
+    postgresql.insert(audit_entries)
+    .from_select(_RECORDED, select(given_rows(_entry_columns)))
+    .on_conflict_do_nothing()
+    .returning(audit_entries.c.at, audit_entries.c.entry_id)
+    .cte("stored")
+)
+_append_arrays = insert(audit_unsealed).from_select(["at", "entry_id"], select(_stored))
+_append_rows = InsertRows(audit_entries, _entry_columns, ignore_stored=True)
+_queue_rows = (
+    sqlite.insert(audit_unsealed)
+    .from_select(
+        ["at", "entry_id"],
+        select(audit_entries.c.at, audit_entries.c.entry_id)
+        .outerjoin(audit_seals, audit_seals.c.entry_id == audit_entries.c.entry_id)
+        .where(audit_entries.c.entry_id == given(audit_entries.c.entry_id), audit_seals.c.entry_id.is_(None)),
+    )
+    .on_conflict_do_nothing()
+)
 
 _chain_end = select(audit_chain.c.last_number, audit_chain.c.last_hash)
 _lock_chain = _chain_end.with_for_update()
 _move_chain_end = update(audit_chain).values(
     last_number=bindparam("number", type_=BigInteger()), last_hash=bindparam("last")
 )
-_is_unsealed = audit_entries.c.chain_number.is_(None)
-_unsealed = (
-    select(*_columns)
-    .where(_is_unsealed)
-    .order_by(audit_entries.c.at, audit_entries.c.entry_id)
+_unsealed_ids = (
+    select(audit_unsealed.c.entry_id)
+    .order_by(audit_unsealed.c.at, audit_unsealed.c.entry_id)
     .limit(bindparam("limit", type_=Integer()))
 )
-_count_unsealed = select(func.count()).select_from(audit_entries).where(_is_unsealed)
-_sealed = (
-    select(*_columns)
-    .where(
-        audit_entries.c.chain_number.is_not(None),
-        audit_entries.c.chain_number > bindparam("after", type_=BigInteger()),
-    )
-    .order_by(audit_entries.c.chain_number)
+_unsealed = (
+    select(*_entry_columns)
+    .where(any_of(audit_entries.c.entry_id, "ids"))
+    .order_by(audit_entries.c.at, audit_entries.c.entry_id)
+)
+_count_unsealed = select(func.count()).select_from(audit_unsealed)
+_store_seals = InsertRows(audit_seals, _seal_columns)
+_leave_queue = DeleteRows(audit_unsealed, _queue_columns)
+_page_of_chain = (
+    select(*_seal_columns)
+    .where(audit_seals.c.chain_number > bindparam("after", type_=BigInteger()))
+    .order_by(audit_seals.c.chain_number)
     .limit(_PAGE_OF_CHAIN)
+    .subquery("seals")
+)
+_sealed = (
+    select(*_entry_columns, _page_of_chain.c.chain_number, _page_of_chain.c.hash)
+    .join(_page_of_chain, _page_of_chain.c.entry_id == audit_entries.c.entry_id)
+    .order_by(_page_of_chain.c.chain_number)
 )
 _newest_first = (audit_entries.c.at.desc(), audit_entries.c.entry_id.desc())
 
@@ -53,24 +94,39 @@ class SqlAuditRepository:
 
     async def append(self, entries: Sequence[AuditEntry]) -> None:
         # In key order, so that two that record the same entries never wait for each other.
-        rows = {entry.entry_id: _recorded_values(entry) for entry in entries}
-        await _append(self._session, [rows[entry_id] for entry_id in sorted(rows)])
+        by_id = {entry.entry_id: _recorded_values(entry) for entry in entries}
+        rows = [by_id[entry_id] for entry_id in sorted(by_id)]
+        if not rows:
+            return
+        if self._session.sqlite:
+            await _append_rows(self._session, rows)
+            await self._session.execute(_queue_rows, [as_row(_entry_columns[:1], row[:1]) for row in rows])
+        else:
+            await self._session.execute(_append_arrays, as_arrays(_entry_columns, rows))
 
     async def page(self, filter_: AuditFilter, limit: int, before: tuple[datetime, str] | None) -> list[AuditEntry]:
-        query = select(*_columns).where(*_conditions(filter_, before)).order_by(*_newest_first).limit(limit)
-        return [_entry(row) for row in await self._session.rows(query)]
+        query = select(*_entry_columns).where(*_conditions(filter_, before)).order_by(*_newest_first).limit(limit)
+        page = query.subquery("page")
+        with_seals = (
+            select(*page.c, audit_seals.c.chain_number, audit_seals.c.hash)
+            .outerjoin_from(page, audit_seals, audit_seals.c.entry_id == page.c.entry_id)
+            .order_by(page.c.at.desc(), page.c.entry_id.desc())
+        )
+        return [_entry(row) for row in await self._session.rows(with_seals)]
 
     async def lock_chain(self) -> tuple[int, str]:
         ((number, last_hash),) = await self._session.rows(_lock_chain)
         return number, last_hash
 
     async def unsealed(self, limit: int) -> list[AuditEntry]:
-        return [_entry(row) for row in await self._session.rows(_unsealed, {"limit": limit})]
+        ids = await self._session.column(_unsealed_ids, {"limit": limit})
+        return [_entry((*row, 0, "")) for row in await self._session.rows(_unsealed, {"ids": ids})] if ids else []
 
     async def store_seals(self, sealed: Sequence[AuditEntry]) -> None:
         if not sealed:
             return
-        await _seal(self._session, [(entry.entry_id, entry.chain_number, entry.hash) for entry in sealed])
+        await _store_seals(self._session, [(entry.entry_id, entry.chain_number, entry.hash) for entry in sealed])
+        await _leave_queue(self._session, [(entry.at, entry.entry_id) for entry in sealed])
         await self._session.execute(_move_chain_end, {"number": sealed[-1].chain_number, "last": sealed[-1].hash})
 
     async def count_unsealed(self) -> int:
@@ -104,11 +160,9 @@ def _recorded_values(entry: AuditEntry) -> tuple[Any, ...]:
 
 
 def _entry(row: Sequence[Any]) -> AuditEntry:
-    values = list(row)
+    # Neither number nor hash until it is sealed.
+    values = [*row[:-2], row[-2] or 0, row[-1] or ""]
     values[_DETAILS] = json.loads(values[_DETAILS])
-    # Null until sealed.
-    values[_CHAIN_NUMBER] = values[_CHAIN_NUMBER] or 0
-    values[_HASH] = values[_HASH] or ""
     return AuditEntry(*values)
 
 

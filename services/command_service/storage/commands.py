@@ -285,7 +285,7 @@ def _has_status(status: str) -> ColumnElement[bool]:
         return and_(commands.c.status == status, _is_active)
     if status == Status.PENDING:
         return _is_pending
-    return and_(commands.c.status == status, commands.c.completed_at.is_not(None))
+    return and_(commands.c.final_status == status, commands.c.final_status.is_not(None))
 
 
 def _conditions(filter_: CommandFilter, before: int | None) -> Iterator[ColumnElement[bool]]:

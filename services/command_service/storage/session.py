@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Column, CursorResult, Executable, Table, bindparam, column, func, select
+from sqlalchemy import BindParameter, Column, CursorResult, Executable, Table, bindparam, column, delete, func, select
 from sqlalchemy import update as sql_update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
@@ -143,6 +143,24 @@ class UpdateRows:
             await session.execute(self._row_by_row, [as_row(self._columns, row) for row in rows])
         else:
             await session.execute(self._from_arrays, as_arrays(self._columns, rows))
+
+
+class DeleteRows:
+    """DELETE of many rows by the columns that say which."""
+
+    def __init__(self, table: Table, keys: Sequence[Column[Any]]) -> None:
+        self._keys = keys
+        rows = given_rows(keys)
+        self._from_arrays = delete(table).where(*[one == rows.c[one.name] for one in keys])
+        self._row_by_row = delete(table).where(*[one == given(one) for one in keys])
+
+    async def __call__(self, session: Session, rows: Rows) -> None:
+        if not rows:
+            return
+        if session.sqlite:
+            await session.execute(self._row_by_row, [as_row(self._keys, row) for row in rows])
+        else:
+            await session.execute(self._from_arrays, as_arrays(self._keys, rows))
 
 
 def columns_of(table: Table, names: Iterable[str]) -> list[Column[Any]]:

@@ -87,16 +87,18 @@ commands = Table(
         KeyText,
         Computed("CASE WHEN status IN ('dispatched', 'in_progress') THEN lane END", persisted=True),
     ),
+    # The status once it is final, for the same reason.
+    Column("final_status", KeyText, Computed("CASE WHEN completed_at IS NOT NULL THEN status END", persisted=True)),
     CheckConstraint(
         "(completed_at IS NOT NULL) = (status NOT IN ('pending', 'dispatched', 'in_progress'))",
         name="commands_completed_at_check",
     ),
     sqlite_autoincrement=True,
-    postgresql_with={"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.05},
+    postgresql_with={"fillfactor": 50, "autovacuum_vacuum_scale_factor": 0.05},
 )
 
 _is_open = text("completed_at IS NULL")
-_has_ended = text("completed_at IS NOT NULL")
+_is_final = text("final_status IS NOT NULL")
 _is_active = text("active_lane IS NOT NULL")
 _is_pending = text("completed_at IS NULL AND active_lane IS NULL")
 
@@ -112,7 +114,11 @@ Index("commands_user", commands.c.user_id, commands.c.accept_number)
 Index("commands_name", commands.c.command_name, commands.c.accept_number)
 Index("commands_pending", commands.c.accept_number, postgresql_where=_is_pending, sqlite_where=_is_pending)
 Index(
-    "commands_ended", commands.c.status, commands.c.accept_number, postgresql_where=_has_ended, sqlite_where=_has_ended
+    "commands_final_status",
+    commands.c.final_status,
+    commands.c.accept_number,
+    postgresql_where=_is_final,
+    sqlite_where=_is_final,
 )
 _is_kept = text("completed_at IS NOT NULL AND responses_deleted_at IS NULL")
 Index("commands_retention", commands.c.completed_at, postgresql_where=_is_kept, sqlite_where=_is_kept)
@@ -191,6 +197,7 @@ idempotency_keys = Table(
 )
 Index("idempotency_keys_created_at", idempotency_keys.c.created_at)
 
+# Never changed after they are stored: what makes the chain lies beside them.
 audit_entries = Table(
     "audit_entries",
     metadata,
@@ -205,30 +212,29 @@ audit_entries = Table(
     # JSON object.
     Column("details", Text, nullable=False),
     Column("remote_address", Text, nullable=False),
-    # Null until sealed.
-    Column("chain_number", BigInteger),
-    Column("hash", String(64)),
-)
-_is_unsealed = text("chain_number IS NULL")
-_is_sealed = text("chain_number IS NOT NULL")
-Index(
-    "audit_entries_unsealed",
-    audit_entries.c.at,
-    audit_entries.c.entry_id,
-    postgresql_where=_is_unsealed,
-    sqlite_where=_is_unsealed,
-)
-Index(
-    "audit_entries_chain",
-    audit_entries.c.chain_number,
-    unique=True,
-    postgresql_where=_is_sealed,
-    sqlite_where=_is_sealed,
 )
 Index("audit_entries_at", audit_entries.c.at, audit_entries.c.entry_id)
 Index("audit_entries_action", audit_entries.c.action, audit_entries.c.at, audit_entries.c.entry_id)
 Index("audit_entries_actor", audit_entries.c.actor_id, audit_entries.c.at, audit_entries.c.entry_id)
 Index("audit_entries_subject", audit_entries.c.subject_id, audit_entries.c.at, audit_entries.c.entry_id)
+
+audit_seals = Table(
+    "audit_seals",
+    metadata,
+    Column("chain_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry_id", UuidText, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+Index("audit_seals_entry_id", audit_seals.c.entry_id, unique=True)
+
+# The sealer's queue.
+audit_unsealed = Table(
+    "audit_unsealed",
+    metadata,
+    Column("at", UtcDateTime, primary_key=True),
+    Column("entry_id", UuidText, primary_key=True),
+    postgresql_with={"autovacuum_vacuum_scale_factor": 0, "autovacuum_vacuum_threshold": 10000},
+)
 
 # One row: the end of the chain, kept beside it so that a cut tail shows; its lock lets one sealer run.
 audit_chain = Table(

@@ -27,6 +27,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in (
         "audit_chain",
+        "audit_unsealed",
+        "audit_seals",
         "audit_entries",
         "idempotency_keys",
         "connectors",
@@ -90,12 +92,15 @@ def _create_commands() -> None:
             KeyText,
             sa.Computed("CASE WHEN status IN ('dispatched', 'in_progress') THEN lane END", persisted=True),
         ),
+        sa.Column(
+            "final_status", KeyText, sa.Computed("CASE WHEN completed_at IS NOT NULL THEN status END", persisted=True)
+        ),
         sa.CheckConstraint(
             "(completed_at IS NOT NULL) = (status NOT IN ('pending', 'dispatched', 'in_progress'))",
             name="commands_completed_at_check",
         ),
         sqlite_autoincrement=True,
-        postgresql_with={"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.05},
+        postgresql_with={"fillfactor": 50, "autovacuum_vacuum_scale_factor": 0.05},
     )
     _index("commands_command_id", "commands", "command_id", unique=True)
     _index("commands_lane", "commands", "active_lane", unique=True, where="active_lane IS NOT NULL")
@@ -106,7 +111,7 @@ def _create_commands() -> None:
     _index("commands_user", "commands", "user_id", "accept_number")
     _index("commands_name", "commands", "command_name", "accept_number")
     _index("commands_pending", "commands", "accept_number", where="completed_at IS NULL AND active_lane IS NULL")
-    _index("commands_ended", "commands", "status", "accept_number", where="completed_at IS NOT NULL")
+    _index("commands_final_status", "commands", "final_status", "accept_number", where="final_status IS NOT NULL")
     _index(
         "commands_retention",
         "commands",
@@ -196,15 +201,24 @@ def _create_audit() -> None:
         sa.Column("outcome", sa.Text, nullable=False),
         sa.Column("details", sa.Text, nullable=False),
         sa.Column("remote_address", sa.Text, nullable=False),
-        sa.Column("chain_number", sa.BigInteger),
-        sa.Column("hash", sa.String(64)),
     )
-    _index("audit_entries_unsealed", "audit_entries", "at", "entry_id", where="chain_number IS NULL")
-    _index("audit_entries_chain", "audit_entries", "chain_number", unique=True, where="chain_number IS NOT NULL")
     _index("audit_entries_at", "audit_entries", "at", "entry_id")
     _index("audit_entries_action", "audit_entries", "action", "at", "entry_id")
     _index("audit_entries_actor", "audit_entries", "actor_id", "at", "entry_id")
     _index("audit_entries_subject", "audit_entries", "subject_id", "at", "entry_id")
+    op.create_table(
+        "audit_seals",
+        sa.Column("chain_number", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("entry_id", UuidText, nullable=False),
+        sa.Column("hash", sa.String(64), nullable=False),
+    )
+    _index("audit_seals_entry_id", "audit_seals", "entry_id", unique=True)
+    op.create_table(
+        "audit_unsealed",
+        sa.Column("at", UtcDateTime, primary_key=True),
+        sa.Column("entry_id", UuidText, primary_key=True),
+        postgresql_with={"autovacuum_vacuum_scale_factor": 0, "autovacuum_vacuum_threshold": 10000},
+    )
     chain = op.create_table(
         "audit_chain",
         sa.Column("only", sa.Integer, primary_key=True, autoincrement=False),
