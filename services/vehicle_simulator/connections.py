@@ -1,6 +1,7 @@
 """Channels to the connectors: as a rule each vehicle has a connection of its own, as real vehicles do."""
 
 import json
+import time
 
 import grpc
 
@@ -21,6 +22,7 @@ _OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.initial_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 ]
+REPORT_SECONDS = 30.0
 _OF_ITS_OWN = ("grpc.use_local_subchannel_pool", 1)
 
 
@@ -32,7 +34,8 @@ class Connections:
         self._credentials = tls.channel_credentials() if tls else None
         self._shared = shared
         self._channel: grpc.aio.Channel | None = None
-        self._reported = False
+        self._failures = 0
+        self._report_after = 0.0
 
     def open(self) -> grpc.aio.Channel:
         if not self._shared:
@@ -51,13 +54,13 @@ class Connections:
             self._channel = None
 
     def report_failure(self, reason: str) -> None:
-        """Of many vehicles that lose one connector the first says so."""
-        if not self._reported:
-            self._reported = True
-            _log.warning("connector_unreachable", connector=self._target, reason=reason)
-
-    def report_success(self) -> None:
-        self._reported = False
+        """Many vehicles lose a connector at once, and try again and again: one line for all, every so often."""
+        self._failures += 1
+        now = time.monotonic()
+        if now >= self._report_after:
+            _log.warning("connector_unreachable", connector=self._target, reason=reason, failures=self._failures)
+            self._failures = 0
+            self._report_after = now + REPORT_SECONDS
 
     def _new_channel(self, options: list[tuple[str, int | str]]) -> grpc.aio.Channel:
         if self._credentials is None:

@@ -23,7 +23,7 @@ class FaultKind(StrEnum):
     NEGATIVE = "negative"
     """Says 0x78 `pending` times, `seconds` apart, then refuses with `nrc`."""
     DISCONNECT = "disconnect"
-    """The connection breaks once `after` updates are sent, and is back after `seconds` (0: soon); the vehicle goes on."""
+    """The connection breaks once `after` updates are sent; it is back after `seconds` (0: soon), and all goes on."""
     FORGET = "forget"
     """The vehicle restarts once `after` updates are sent: it reconnects at once and has forgotten the command."""
     CRASH = "crash"

@@ -141,8 +141,7 @@ class SessionClient:
     async def _one_session(self) -> None:
         channel = self._connections.open()
         try:
-            call: Call = session_pb2_grpc.VehicleSessionServiceStub(channel).OpenSession(None)
-            message = await self._say_hello(call)
+            call, message = await self._say_hello(channel)
             if message.HasField("refusal"):
                 self._refused(message.refusal)
                 return
@@ -158,10 +157,11 @@ class SessionClient:
             self._closed()
             await self._connections.release(channel)
 
-    async def _say_hello(self, call: Call) -> ToVehicle:
+    async def _say_hello(self, channel: grpc.aio.Channel) -> tuple[Call, ToVehicle]:
         async with self._gate, asyncio.timeout(self._policy.hello_seconds):
+            call: Call = session_pb2_grpc.VehicleSessionServiceStub(channel).OpenSession(None)
             await call.write(FromVehicle(hello=self._hello()))
-            return await _read(call)
+            return call, await _read(call)
 
     def _hello(self) -> Hello:
         identity = self.identity
@@ -186,7 +186,6 @@ class SessionClient:
         self._failures = 0
         self._refused_with = ""
         self.session_epoch = welcome.session_epoch
-        self._connections.report_success()
         for resume in welcome.resume:
             self.executions.resume(resume)
         if welcome.heartbeat_interval_ms:
@@ -200,7 +199,7 @@ class SessionClient:
         if self._call is None:
             self._failures += 1
             reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
-            self._connections.report_failure(reason or type(error).__name__)
+            self._connections.report_failure(reason or "no answer to the hello in time")
 
     def _closed(self) -> None:
         self.connected.clear()

@@ -1,11 +1,12 @@
 """A fake connector and vehicles that dial it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from service_kit.grpc_tls import GrpcTls
 from tests.unit.vehicle_simulator.fake_connector import FakeConnector
 from vehicle_simulator.connections import Connections
 from vehicle_simulator.ecus import VehicleSpec
@@ -16,8 +17,6 @@ from vehicle_simulator.session_client import ReconnectPolicy
 
 SECRET = "a secret of at least sixteen"
 QUICK = ReconnectPolicy(first_seconds=0.02, most_seconds=0.1, refused_seconds=0.05, hello_seconds=5)
-
-StartFleet = Callable[..., "AsyncIterator[Fleet]"]
 
 
 @pytest.fixture
@@ -42,11 +41,13 @@ async def running_fleet(
     specs: list[VehicleSpec] | None = None,
     shared: bool = False,
     latency_s: float = 0.0,
+    address: str = "",
+    tls: GrpcTls | None = None,
 ) -> AsyncIterator[Fleet]:
     """Vehicles (default: the first demo vehicle) that dial the connector."""
     fleet = Fleet(
         specs or demo_fleet()[:1],
-        Connections(connector.address, shared=shared),
+        Connections(address or connector.address, shared=shared, tls=tls),
         ExecutionLedger(ledger),
         credential_secret=SECRET,
         faults=FaultScript(parse_faults(faults)),

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import grpc
 
+from service_kit.grpc_tls import GrpcTls
 from sovd_protos.session.v1 import session_pb2_grpc
 from sovd_protos.session.v1.session_pb2 import (
     CommandUpdate,
@@ -98,7 +99,7 @@ class FakeSession:
 class FakeConnector(session_pb2_grpc.VehicleSessionServiceServicer):
     """Welcomes every vehicle unless `refusal` is set; `resumes` are its answers to held commands (default: from 1)."""
 
-    def __init__(self, address: str = "127.0.0.1:0") -> None:
+    def __init__(self, address: str = "127.0.0.1:0", *, tls: GrpcTls | None = None, listen: bool = True) -> None:
         self.refusal: Refusal | None = None
         self.heartbeat_ms = 60_000
         self.resumes: dict[Key, Resume] = {}
@@ -108,9 +109,18 @@ class FakeConnector(session_pb2_grpc.VehicleSessionServiceServicer):
         self._sessions: asyncio.Queue[FakeSession] = asyncio.Queue()
         self._server = grpc.aio.server()
         session_pb2_grpc.add_VehicleSessionServiceServicer_to_server(self, self._server)
-        self.address = f"127.0.0.1:{self._server.add_insecure_port(address)}"
+        self._tls = tls
+        self.address = f"127.0.0.1:{self._listen(address)}" if listen else address
+        self._listening = listen
+
+    def _listen(self, address: str) -> int:
+        if self._tls is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, self._tls.server_credentials())
 
     async def start(self) -> None:
+        if not self._listening:
+            self._listen(self.address)
         await self._server.start()
 
     async def stop(self) -> None:
