@@ -1,3 +1,5 @@
+import asyncio
+import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -91,3 +93,6 @@ async def test_sqlite_that_cannot_be_opened_is_away(tmp_path: Path) -> None:
         async with engine.connect() as connection:
             await connection.execute(select(1))
     await engine.dispose()
+    for thread in threading.enumerate():  # the driver's, which still tells this loop that it ends
+        if thread is not threading.current_thread() and "_connection_worker_thread" in thread.name:
+            await asyncio.to_thread(thread.join)
