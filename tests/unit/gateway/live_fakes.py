@@ -73,8 +73,9 @@ class HandLiveEvents:
             subscription.on_gap()
 
 
-def response(number: int) -> CommandEvent:
-    return CommandEvent(sequence_number=number, json=json.dumps({"event": "response", "sequence_number": number}))
+def response(number: int, padding: str = "") -> CommandEvent:
+    facts = {"event": "response", "sequence_number": number, "response": padding}
+    return CommandEvent(sequence_number=number, json=json.dumps(facts))
 
 
 def status(revision: int, responses: int, *, terminal: bool = False) -> CommandEvent:
@@ -93,7 +94,9 @@ class RecordedCommand:
     `hold` keeps answers back until the test releases them: they are as old as the question then.
     """
 
+    command_id: str = COMMAND
     page: int = 3
+    padding: str = ""
     hold: bool = False
     failures: int = 0
     exists: bool = True
@@ -115,7 +118,7 @@ class RecordedCommand:
         if self.failures:
             self.failures -= 1
             raise Unavailable("COMMAND_SERVICE_UNAVAILABLE", "The command service is not available; try again.")
-        answers = [self._updates(each) for each in known]
+        answers = [self.updates(each) for each in known]
         if self.hold:
             gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self.held.append(gate)
@@ -127,12 +130,12 @@ class RecordedCommand:
         if self.held:
             self.held.pop(0).set_result(None)
 
-    def _updates(self, known: KnownState) -> CommandUpdates:
-        if not self.exists or known.command_id != COMMAND:
+    def updates(self, known: KnownState) -> CommandUpdates:
+        if not self.exists or known.command_id != self.command_id:
             return CommandUpdates(command_id=known.command_id, unknown=True)
         last = min(self.responses, known.after + self.page)
-        updates = CommandUpdates(command_id=COMMAND, has_more=last < self.responses)
-        updates.events.extend(response(number) for number in range(known.after + 1, last + 1))
+        updates = CommandUpdates(command_id=self.command_id, has_more=last < self.responses)
+        updates.events.extend(response(number, self.padding) for number in range(known.after + 1, last + 1))
         latest = self.latest
         if latest is not None and latest.revision > known.revision and latest.responses <= max(last, known.after):
             updates.events.append(latest)
