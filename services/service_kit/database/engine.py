@@ -16,9 +16,10 @@ from service_kit.errors import Unavailable
 STATEMENT_TIMEOUT_SECONDS = 60
 _READING = "service_kit_reading"
 
-# SQLSTATE classes and codes: connection, transaction rolled back (deadlock), resources, shutdown or start-up,
-# lock not available, statement timeout. Trying again later helps; nothing was committed or its fate is unknown.
-_AWAY_SQLSTATES = ("08", "40", "53", "57", "55P03")
+# SQLSTATE classes and codes: connection, log-in refused, no such database, transaction rolled back (deadlock),
+# resources, shutdown or start-up, lock not available, statement timeout. Trying again later helps, perhaps after an
+# operator has put something right; nothing was committed or its fate is unknown.
+_AWAY_SQLSTATES = ("08", "28", "3D000", "40", "53", "57", "55P03")
 _AWAY_SQLITE_CODES = (
     "SQLITE_BUSY",
     "SQLITE_LOCKED",
@@ -68,6 +69,7 @@ def open_postgresql(url: URL, application_name: str, pool_size: int, **server_se
     }
     engine = create_async_engine(
         url,
+        hide_parameters=True,  # errors are logged, and what is stored is nobody's business there
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=10,
@@ -94,6 +96,7 @@ def open_sqlite(url: URL, schema: str, *, foreign_keys: bool = True) -> AsyncEng
     # One connection: writers would wait for each other anyway, and here they wait in order.
     engine = create_async_engine(
         url,
+        hide_parameters=True,
         pool_size=1,
         max_overflow=0,
         pool_timeout=30,
