@@ -172,5 +172,11 @@ async def _try_to_prepare(state: AppState, engine: AsyncEngine, passwords: Passw
             return "it is not migrated: run `sovd migrate`"
         await create_first_users(state.settings, state.users, passwords)
     except ServiceError as error:
-        return error.message
+        return f"{error.message} ({_cause(error)})"
     return None
+
+
+def _cause(error: ServiceError) -> str:
+    """What the driver said, for the operator: a refused password, a database that does not exist."""
+    cause = error.__cause__
+    return str(getattr(cause, "orig", None) or cause).splitlines()[0]
