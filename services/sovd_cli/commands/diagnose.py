@@ -21,13 +21,18 @@ CommandId = Annotated[str, typer.Argument(metavar="COMMAND_ID")]
 def command_types(as_json: JsonOption = False) -> None:
     """What can be sent, with its parameters."""
     with open_api() as api:
-        found = list(api.items("/api/v1/command-types"))
+        found = _command_types(api)
     if as_json:
         for kind in found:
             print_json(kind)
         return
     rows = ((kind["name"], _parameters(kind), kind.get("description")) for kind in found)
     print_table(("name", "parameters (* required)", "what it does"), rows, "no command types")
+
+
+def _command_types(api: Api) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.get("/api/v1/command-types")["items"]
+    return found
 
 
 def _parameters(kind: dict[str, Any]) -> str:
@@ -76,7 +81,7 @@ run.__doc__ = f"{run.__doc__}\n\n{EXIT_CODES_HELP}"
 
 
 def _command_type(api: Api, name: str) -> dict[str, Any]:
-    found = {kind["name"]: kind for kind in api.items("/api/v1/command-types")}
+    found = {kind["name"]: kind for kind in _command_types(api)}
     for known, kind in found.items():
         if known.lower() == name.lower():
             return kind
@@ -151,7 +156,7 @@ def commands(
     vin: Annotated[str | None, typer.Option(help="Of one vehicle.")] = None,
     vehicle_id: Annotated[str | None, typer.Option(help="Instead of --vin.")] = None,
     user: Annotated[str | None, typer.Option(help="Of one user, by id.")] = None,
-    status: Annotated[str | None, typer.Option(help="As in completed, failed, pending.")] = None,
+    status: Annotated[list[str] | None, typer.Option(help="As in completed, failed, pending. Repeat it.")] = None,
     name: Annotated[str | None, typer.Option(help="As in ReadDTC.")] = None,
     since: Annotated[str | None, typer.Option("--from", help="ISO 8601, accepted at or after.")] = None,
     until: Annotated[str | None, typer.Option("--to", help="ISO 8601, accepted before.")] = None,

@@ -35,7 +35,7 @@ class Service(StrEnum):
 
 def up(
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     data_dir: Annotated[Path, typer.Option(help="Databases, secrets and ledgers of this system.")] = Path("var"),
 ) -> None:
     """Run everything in this one process, with demo data: nothing to install."""

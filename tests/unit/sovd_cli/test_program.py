@@ -127,10 +127,8 @@ def test_simulate_hands_its_options_to_the_simulator(stranger: Sovd, monkeypatch
     monkeypatch.setattr("vehicle_simulator.__main__.main", lambda: seen.update(os.environ))
     ran = stranger("simulate", "--vehicles", "3", "--connector", "h:1", "--vin", "A", "--vin", "B", "--fault", "silent")
     assert ran.code == 0
-    given = {
-        name: seen.get(name) for name in ("VEHICLES", "CONNECTOR_ADDRESS", "SEED", "VINS", "FAULTS", "LEDGER_FILE")
-    }
-    assert given == {
+    names = ("VEHICLES", "CONNECTOR_ADDRESS", "SEED", "VINS", "FAULTS", "LEDGER_FILE")
+    assert {name: seen.get(name) for name in names} == {
         "VEHICLES": "3",
         "CONNECTOR_ADDRESS": "h:1",
         "SEED": "1",
