@@ -164,10 +164,10 @@ class Executions:
         if self._held.get(held.key) is not held or held.finished:
             return
         held.add(update)
+        self._mark_ready(held)
         if isinstance(update, Finished):
             cancelled = update.kind == Finished.CANCELLED
             self._hand_overs.finish(self._vin, held.execute, update.code or "COMPLETED", cancelled=cancelled)
-        self._mark_ready(held)
 
     def _drop(self, held: Held) -> None:
         self._held.pop(held.key, None)
