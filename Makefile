@@ -25,12 +25,13 @@ test: $(VENV)/dev.stamp ## All tests, on real servers, with coverage (ARGS= goes
 	@echo -n "coverage of the domain and the use cases, which must be 95 or more: "
 	@$(BIN)/coverage report --include='$(CORE)' --fail-under=95 --format=total
 
-check: $(VENV)/dev.stamp ## Lint, types, layers, generated code, what must not be committed
+check: $(VENV)/dev.stamp ## Lint, types, layers, generated code, pins, what must not be committed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	PYTHON=$(BIN)/python scripts/check_protos.sh
+	$(BIN)/python scripts/check_requirements.py
 	scripts/check_tracked_files.sh
 
 format: $(VENV)/dev.stamp ## Format the code and put right what ruff can

@@ -2,6 +2,8 @@
 # Migrates and runs the three services as processes of their own on the servers that the environment names
 # (DATABASE_URL, REDIS_URL, RABBITMQ_URL and the secrets, see the README). One that ends ends all; Ctrl-C stops them.
 set -euo pipefail
+# Each service gets a process group of its own: Ctrl-C reaches this script alone, which then asks them to stop, once.
+set -m
 export COMMAND_SERVICE_ADDRESS=${COMMAND_SERVICE_ADDRESS:-localhost:${GRPC_PORT:-50051}}
 
 sovd migrate

@@ -37,7 +37,7 @@ def open_channel(
     tls: GrpcTls | None = None,
     deadline_s: float = DEFAULT_DEADLINE_SECONDS,
     wait_for_ready: bool = False,
-) -> grpc.aio.Channel:
+) -> "ServiceChannel":
     """A channel to `address` ("host:port", a headless name gives all its replicas; or a gRPC target).
 
     Every call carries the service credential, and calls with one answer the deadline, unless they bring a timeout;
@@ -48,11 +48,11 @@ def open_channel(
         inner = grpc.aio.insecure_channel(target, _OPTIONS)
     else:
         inner = grpc.aio.secure_channel(target, tls.channel_credentials(), _OPTIONS)
-    return _ServiceChannel(inner, service_token, deadline_s, wait_for_ready)
+    return ServiceChannel(inner, service_token, deadline_s, wait_for_ready)
 
 
-class _ServiceChannel(grpc.aio.Channel):
-    """Adds what every call carries. (Client interceptors would do, but cost a task for every call.)"""
+class ServiceChannel(grpc.aio.Channel):
+    """What open_channel gives: adds what every call carries. (Client interceptors would do, but cost a task for every call.)"""
 
     def __init__(self, inner: grpc.aio.Channel, service_token: str, deadline_s: float, wait_for_ready: bool) -> None:
         self._inner = inner
