@@ -43,10 +43,11 @@ from command_service.use_cases.ports import ClaimContext, CommandFilter
 from service_kit.database import any_of, db_now
 
 _FIELDS = [field.name for field in fields(Command)]
-_ACCEPTED = [name for name in _FIELDS if name != "accept_number"]
-# What a transition can change.
-_CHANGING = _FIELDS[_FIELDS.index("status") :]
 _STATUS = _FIELDS.index("status")
+# Before it, what is settled when a command is accepted; from it on, what a transition can change.
+_SETTLED = [name for name in _FIELDS[:_STATUS] if name != "accept_number"]
+_CHANGING = _FIELDS[_STATUS:]
+_AT_FIRST = {field.name: field.default for field in fields(Command)[_STATUS:]}
 _STATUSES = {status.value: status for status in Status}
 
 _is_open = commands.c.completed_at.is_(None)
@@ -66,16 +67,18 @@ _lock_for_claim = select(
     )
 )
 
-_accepted_columns = columns_of(commands, _ACCEPTED)
-# The order of the arrays is the order in which numbers are issued.
+# The order of the arrays is the order in which numbers are issued. All commands begin alike, so only what is settled
+# travels.
+_settled_columns = columns_of(commands, _SETTLED)
+_at_first = [literal(value, commands.c[name].type) for name, value in _AT_FIRST.items()]
 _insert_arrays = (
     postgresql.insert(commands)
-    .from_select(_ACCEPTED, select(given_rows(_accepted_columns)))
+    .from_select([*_SETTLED, *_AT_FIRST], select(given_rows(_settled_columns), *_at_first))
     .returning(commands.c.command_id, commands.c.accept_number)
 )
-_insert_rows = InsertRows(commands, _accepted_columns)
+_insert_rows = InsertRows(commands, _settled_columns, constants=_AT_FIRST)
 _accept_numbers = select(commands.c.command_id, commands.c.accept_number).where(any_of(commands.c.command_id, "ids"))
-_accepted_values = attrgetter(*_ACCEPTED)
+_settled_values = attrgetter(*_SETTLED)
 
 _update = UpdateRows(commands, columns_of(commands, ["command_id", *_CHANGING]))
 _changing_values = attrgetter("command_id", *_CHANGING)
@@ -167,13 +170,13 @@ class SqlCommandRepository:
     async def insert(self, new: Sequence[Command]) -> None:
         if not new:
             return
-        rows = [_accepted_values(command) for command in new]
+        rows = [_settled_values(command) for command in new]
         with already_stored():
             if self._session.sqlite:
                 await _insert_rows(self._session, rows)
                 issued = await self._session.rows(_accept_numbers, {"ids": [command.command_id for command in new]})
             else:
-                issued = await self._session.rows(_insert_arrays, as_arrays(_accepted_columns, rows))
+                issued = await self._session.rows(_insert_arrays, as_arrays(_settled_columns, rows))
         numbers: dict[str, int] = dict(issued)
         for command in new:
             command.accept_number = numbers[command.command_id]

@@ -6,7 +6,19 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Column, CursorResult, Executable, Table, bindparam, column, delete, func, select
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    CursorResult,
+    Executable,
+    Table,
+    bindparam,
+    column,
+    delete,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy import update as sql_update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
@@ -102,11 +114,19 @@ def as_arrays(columns: Sequence[Column[Any]], rows: Rows) -> dict[str, Any]:
 class InsertRows:
     """INSERT of many rows: from arrays on PostgreSQL, row by row in the driver on SQLite."""
 
-    def __init__(self, table: Table, columns: Sequence[Column[Any]], *, ignore_stored: bool = False) -> None:
+    def __init__(
+        self,
+        table: Table,
+        columns: Sequence[Column[Any]],
+        *,
+        constants: Mapping[str, Any] | None = None,
+        ignore_stored: bool = False,
+    ) -> None:
         self._columns = columns
-        names = [one.name for one in columns]
-        from_arrays = postgresql.insert(table).from_select(names, select(given_rows(columns)))
-        row_by_row = sqlite.insert(table).values({one.name: given(one) for one in columns})
+        same = {name: literal(value, table.c[name].type) for name, value in (constants or {}).items()}
+        names = [*(one.name for one in columns), *same]
+        from_arrays = postgresql.insert(table).from_select(names, select(given_rows(columns), *same.values()))
+        row_by_row = sqlite.insert(table).values({one.name: given(one) for one in columns} | same)
         self._from_arrays: Executable = from_arrays.on_conflict_do_nothing() if ignore_stored else from_arrays
         self._row_by_row: Executable = row_by_row.on_conflict_do_nothing() if ignore_stored else row_by_row
 
