@@ -36,10 +36,19 @@ class Service(StrEnum):
 def up(
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    data_dir: Annotated[Path, typer.Option(help="Databases, secrets and ledgers of this system.")] = Path("var"),
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="What this system keeps.", show_default="var in a checkout, else ~/.local/share/sovd"),
+    ] = None,
 ) -> None:
     """Run everything in this one process, with demo data: nothing to install."""
-    _load("embedded.__main__", "embedded").main(host, port, data_dir)
+    _load("embedded.__main__", "embedded").main(host, port, data_dir or _default_data_dir())
+
+
+def _default_data_dir() -> Path:
+    if Path("services/embedded").is_dir():
+        return Path("var")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "sovd"
 
 
 def serve(service: Annotated[Service, typer.Argument(help="Configured by environment variables.")]) -> None:

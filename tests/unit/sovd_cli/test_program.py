@@ -145,3 +145,21 @@ def test_simulate_registers_what_the_fleet_lacks(sovd: Sovd, api: FakeApi, monke
     assert (ran.code, ran.err) == (0, f"added 2 vehicles to the fleet at {sovd.url}\n")
     assert len(api.vehicles) == 3
     assert "added 0" in sovd("simulate", "--vehicles", "2", "--register").err
+
+
+def test_up_keeps_its_data_in_the_checkout_or_in_the_home(
+    stranger: Sovd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[tuple[str, int, Path]] = []
+    monkeypatch.setattr("embedded.__main__.main", lambda *given: started.append(given))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    monkeypatch.chdir(tmp_path)
+    stranger("up")
+    (tmp_path / "services" / "embedded").mkdir(parents=True)
+    stranger("up")
+    stranger("up", "--port", "9", "--data-dir", "elsewhere")
+    assert started == [
+        ("127.0.0.1", 8000, tmp_path / "share" / "sovd"),
+        ("127.0.0.1", 8000, Path("var")),
+        ("127.0.0.1", 9, Path("elsewhere")),
+    ]
