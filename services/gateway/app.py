@@ -36,7 +36,7 @@ def create_app(state: AppState) -> FastAPI:
     app.state.gateway = state
     install_problem_details(app)
     install_openapi(app)
-    for routes in (auth, vehicles, command_types, commands, audit, websockets, health):
+    for routes in (auth, vehicles, command_types, commands, audit, health):
         app.include_router(routes.router)
     app.add_api_route(DOCS_PATH, _docs, include_in_schema=False)
     return app
@@ -45,7 +45,8 @@ def create_app(state: AppState) -> FastAPI:
 def create_asgi(state: AppState) -> ASGIApp:
     """What the server serves: the application and its surroundings."""
     settings = state.settings
-    asgi: ASGIApp = BodyLimit(create_app(state), settings.max_body_bytes)
+    app = create_app(state)
+    asgi: ASGIApp = BodyLimit(app, settings.max_body_bytes)
     if settings.cors_origins:
         asgi = CORSMiddleware(
             asgi,
@@ -55,7 +56,7 @@ def create_asgi(state: AppState) -> ASGIApp:
             expose_headers=["Location", "Retry-After"],
             max_age=600,
         )
-    return RequestEdge(asgi)
+    return websockets.WebSockets(app, RequestEdge(asgi))
 
 
 async def _docs() -> HTMLResponse:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
-from fastapi import APIRouter
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from gateway.app_state import app_state
@@ -14,8 +15,6 @@ from gateway.outlet import Outlet
 from gateway.socket_talk import CommandTalk, EventsTalk, Talk, problem_event, read_message, refuse
 from gateway.tokens import invalid_token
 from service_kit.errors import Category, InvalidInput, ServiceError
-
-router = APIRouter()
 
 # A client that sends so much nonsense is broken.
 MAX_BAD_MESSAGES = 20
@@ -50,19 +49,31 @@ session has ended, 4404 no such command.
 """
 
 
-async def watch_command(websocket: WebSocket) -> None:
-    """`/ws/responses/{command_id}`"""
-    await _serve(websocket, partial(CommandTalk, websocket.path_params["command_id"], websocket.query_params))
+class WebSockets:
+    """ASGI: serves the WebSockets, and leaves the rest to `http`.
+
+    They do not enter the framework, whose layers would stay in memory, a third of it all, while a socket is open.
+    """
+
+    def __init__(self, app: Starlette, http: ASGIApp) -> None:
+        self._app = app
+        self._http = http
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            await self._http(scope, receive, send)
+            return
+        scope["app"] = self._app
+        begin = _begin(scope["path"], websocket := WebSocket(scope, receive, send))
+        await (_serve(websocket, begin) if begin else websocket.close())
 
 
-async def watch_events(websocket: WebSocket) -> None:
-    """`/ws/events`"""
-    await _serve(websocket, EventsTalk)
-
-
-# Plain routes: the framework's own keep more in memory for as long as a socket is open.
-router.add_websocket_route("/ws/responses/{command_id}", watch_command)
-router.add_websocket_route("/ws/events", watch_events)
+def _begin(path: str, websocket: WebSocket) -> Callable[[LiveUpdates, Outlet], Talk] | None:
+    """What is talked about at this address."""
+    if path == "/ws/events":
+        return EventsTalk
+    head, _, command_id = path.rpartition("/")
+    return partial(CommandTalk, command_id, websocket.query_params) if head == "/ws/responses" else None
 
 
 async def _serve(websocket: WebSocket, begin: Callable[[LiveUpdates, Outlet], Talk]) -> None:
