@@ -52,7 +52,10 @@ def open_channel(
 
 
 class ServiceChannel(grpc.aio.Channel):
-    """What open_channel gives: adds what every call carries. (Client interceptors would do, but cost a task for every call.)"""
+    """What open_channel gives: adds what every call carries.
+
+    Client interceptors would do, but cost a task for every call.
+    """
 
     def __init__(self, inner: grpc.aio.Channel, service_token: str, deadline_s: float, wait_for_ready: bool) -> None:
         self._inner = inner
