@@ -97,6 +97,7 @@ class RecordedCommand:
     command_id: str = COMMAND
     page: int = 3
     padding: str = ""
+    traceparent: str = ""
     hold: bool = False
     failures: int = 0
     exists: bool = True
@@ -134,7 +135,8 @@ class RecordedCommand:
         if not self.exists or known.command_id != self.command_id:
             return CommandUpdates(command_id=known.command_id, unknown=True)
         last = min(self.responses, known.after + self.page)
-        updates = CommandUpdates(command_id=self.command_id, has_more=last < self.responses)
+        more = last < self.responses
+        updates = CommandUpdates(command_id=self.command_id, has_more=more, traceparent=self.traceparent)
         updates.events.extend(response(number, self.padding) for number in range(known.after + 1, last + 1))
         latest = self.latest
         if latest is not None and latest.revision > known.revision and latest.responses <= max(last, known.after):
