@@ -1,6 +1,7 @@
 """`sovd up`: everything in this one process."""
 
 import os
+import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -57,6 +58,7 @@ def _greeting(settings: Settings, port: int) -> str:
     host = "localhost" if settings.host in ("127.0.0.1", *EVERYWHERE) else settings.host
     url = f"http://{host}:{port}"
     there = "" if port == 8000 else f" --url {url}"
+    sovd = _program()
     return f"""
 sovd is running at {url}   (API with examples: {url}/docs)
 
@@ -65,11 +67,19 @@ sovd is running at {url}   (API with examples: {url}/docs)
 
 In another terminal:
 
-  sovd login{there} --username engineer
-  sovd run ReadDTC --vin WDD1234567890ABCD --param ecuAddress=0x10
+  {sovd} login{there} --username engineer
+  {sovd} run ReadDTC --vin WDD1234567890ABCD --param ecuAddress=0x10
 
 Ctrl-C stops it.
 """
+
+
+def _program() -> str:
+    """What to type: `make up` leaves sovd in an environment that is not on the PATH."""
+    started = Path(sys.argv[0])
+    if started.name != "sovd" or shutil.which("sovd") is not None:
+        return "sovd"
+    return os.path.relpath(started)
 
 
 if __name__ == "__main__":

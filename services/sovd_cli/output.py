@@ -11,12 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+WIDE = 10_000
+
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document per line, for scripts.")]
 
 
 def console() -> Console:
-    # Made when needed: it looks at the stdout of now.
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    # Made when needed: it looks at the stdout of now. What is piped is never wrapped.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
 
 def say(message: str) -> None:
@@ -41,9 +43,16 @@ def cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return clean(value)
-    if isinstance(value, Mapping) and value and all(isinstance(flag, bool) for flag in value.values()):
-        return " ".join(clean(name) for name, flag in value.items() if flag) or "none"
+    if isinstance(value, Mapping) and any(isinstance(flag, bool) for flag in value.values()):
+        return _flags(value)
     return clean(json.dumps(value, ensure_ascii=False))
+
+
+def _flags(value: Mapping[str, Any]) -> str:
+    """As in a DTC's status: what is set, then the rest."""
+    known = [clean(name) for name, flag in value.items() if flag is True]
+    rest = [f"({clean(name)} {cell(more)})" for name, more in value.items() if not isinstance(more, bool)]
+    return " ".join([*known, *rest]) or "none"
 
 
 def moment(value: Any) -> str:
@@ -57,9 +66,10 @@ def moment(value: Any) -> str:
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
+    """The first column is what people copy: it is never broken."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    for number, heading in enumerate(headings):
+        table.add_column(heading, overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
     if table.row_count:

@@ -34,11 +34,11 @@ def test_json_prints_the_command_and_each_event_on_a_line(sovd: Sovd, api: FakeA
 
 
 def test_people_get_a_line_per_answer_when_piped(sovd: Sovd, api: FakeApi) -> None:
-    dtc = answer(1, code="0x012345", status={"testFailed": True, "confirmedDTC": False}, bad="\x1b[2J")
+    dtc = answer(1, code="0x012345", status={"testFailed": True, "confirmedDTC": False, "raw": "0x01"}, bad="\x1b[2J")
     api.connections = [([dtc, answer(2, count=1), DONE], 1000)]
     ran = sovd(*RUN)
     assert ran.out.splitlines() == [
-        "   1  code=0x012345  status=testFailed  bad=\ufffd[2J",
+        "   1  code=0x012345  status=testFailed (raw 0x01)  bad=\ufffd[2J",
         "   2  count=1",
         "completed, 2 responses",
     ]
