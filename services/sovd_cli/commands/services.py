@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import importlib.util
 import os
 import runpy
 import time
@@ -142,4 +143,6 @@ def _load(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
+        if importlib.util.find_spec(str(error.name).partition(".")[0]):
+            raise  # it is there; a part of it is not, and no extra brings that
         raise CliError(f"needs the package {error.name}: pip install 'sovd-webapp[{extra}]'") from error

@@ -75,11 +75,11 @@ def test_a_part_that_is_not_installed(
     stranger: Sovd, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], extra: str
 ) -> None:
     def missing(name: str) -> None:
-        raise ModuleNotFoundError("No module named 'sqlalchemy'", name="sqlalchemy")
+        raise ModuleNotFoundError("No module named 'missing'", name="missing")
 
     monkeypatch.setattr("importlib.import_module", missing)
     ran = stranger(*arguments)
-    assert (ran.code, ran.err) == (2, f"sovd: needs the package sqlalchemy: pip install 'sovd-webapp[{extra}]'\n")
+    assert (ran.code, ran.err) == (2, f"sovd: needs the package missing: pip install 'sovd-webapp[{extra}]'\n")
 
 
 def test_serve_runs_the_module(stranger: Sovd, monkeypatch: pytest.MonkeyPatch) -> None:
