@@ -1,5 +1,6 @@
 """Opening a database, and saying in one place which of its errors mean that it is away."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -93,6 +94,8 @@ def _refuse_closed(connection: DBAPIConnection, record: Any, proxy: Any) -> None
 
 
 def open_sqlite(url: URL, schema: str, *, foreign_keys: bool = True) -> AsyncEngine:
+    # At DEBUG it would log every statement with its parameters.
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)
     # One connection: writers would wait for each other anyway, and here they wait in order.
     engine = create_async_engine(
         url,
