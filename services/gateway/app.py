@@ -36,7 +36,7 @@ def create_app(state: AppState) -> FastAPI:
     app.state.gateway = state
     install_problem_details(app)
     install_openapi(app)
-    for routes in (auth, vehicles, command_types, commands, audit, health):
+    for routes in (commands, auth, vehicles, command_types, audit, health):
         app.include_router(routes.router)
     app.add_api_route(DOCS_PATH, _docs, include_in_schema=False)
     return app

@@ -56,9 +56,10 @@ async def compose(settings: GatewaySettings, *, live_events: LiveEvents | None =
         passwords = Passwords()
         gateway.on_close(passwords.close)
         gateway.state = _build_state(settings, gateway, engine, live_events, passwords)
-        _run_parts(gateway, engine, passwords)
+        # Bound before anything runs: a port that is taken ends the start here.
         server = HttpServer(create_asgi(gateway.state), settings)
         gateway.port = server.port
+        _run_parts(gateway, engine, passwords)
         _serve(gateway, server)
         yield gateway
 
@@ -78,7 +79,6 @@ def _build_state(
         live_events = _open_live_events(settings.redis_url)
         gateway.on_close(live_events.close)
     counter = SharedCounter(None if settings.redis_url == "memory://" else settings.redis_url)
-    gateway.background(counter.run(), "rate limits")
     gateway.on_close(counter.close)
     command_client = CommandClient(channel)
     users, sessions = Users(engine), LoginSessions(engine)
@@ -133,6 +133,7 @@ def _open_live_events(redis_url: str) -> LiveEvents:
 def _run_parts(gateway: Gateway, engine: AsyncEngine, passwords: Passwords) -> None:
     state = gateway.state
     gateway.background(_prepare_database(gateway, engine, passwords), "database preparation")
+    gateway.background(state.rate_limits.run(), "rate limits")
     gateway.background(state.audit.run(), "audit delivery")
     gateway.background(state.logins.run_housekeeping(), "log-in housekeeping")
     gateway.background(state.sessions.subscribe(), "log-in session hints")

@@ -41,6 +41,9 @@ _DOCS_HEADERS: Headers = [
 ]
 _ONLY_HTTPS = (b"strict-transport-security", b"max-age=31536000")
 
+# A body that is too large is read and thrown away up to so many times the limit; beyond that, it is cut off.
+DISCARD_TIMES = 16
+
 # label values → (counter, histogram): looking children up by labels costs more than counting.
 _children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
@@ -128,16 +131,13 @@ class BodyLimit:
         if scope["type"] == "http":
             length, chunked = _announced(scope["headers"])
             if length > self._max_bytes:
-                await self._refusal()(scope, receive, send)
+                body = problem_body(413, "BODY_TOO_LARGE", f"the body may have at most {self._max_bytes} bytes")
+                answer = problem_response(body, await self._headers_after_discarding(receive, length))
+                await answer(scope, receive, send)
                 return
             if chunked:
                 receive = self._counting(receive)
         await self._app(scope, receive, send)
-
-    def _refusal(self) -> ASGIApp:
-        body = problem_body(413, "BODY_TOO_LARGE", f"the body may have at most {self._max_bytes} bytes")
-        # The rest of the body is not read: the connection cannot be used again.
-        return problem_response(body, {"connection": "close"})
 
     def _counting(self, receive: Receive) -> Receive:
         received = 0
@@ -147,10 +147,21 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_bytes:
-                raise HTTPException(413, headers={"connection": "close"})
+                more = received if message.get("more_body") else 0
+                raise HTTPException(413, headers=await self._headers_after_discarding(receive, more))
             return message
 
         return receive_counted
+
+    async def _headers_after_discarding(self, receive: Receive, at_least: int) -> dict[str, str]:
+        """Reads what still comes, within reason: a client that is cut off while it sends never sees its answer."""
+        received = 0
+        while at_least and max(received, at_least) <= self._max_bytes * DISCARD_TIMES:
+            message = await receive()
+            received += len(message.get("body", b""))
+            if not message.get("more_body"):
+                return {}
+        return {"connection": "close"} if at_least else {}
 
 
 def _announced(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, bool]:

@@ -174,9 +174,16 @@ class RateLimits:
     def __init__(
         self, counter: SharedCounter, *, login: RateLimitItem, user: RateLimitItem, address: RateLimitItem
     ) -> None:
+        self._counter = counter
         self._login = RateLimit("login", login, counter)
         self._user = RateLimit("user", user, counter)
         self._address = RateLimit("address", address, counter)
+        self.run = counter.run
         self.check_login = self._login.hit
         self.check_user = self._user.hit
         self.check_address = self._address.hit
+
+    @property
+    def shared(self) -> bool:
+        """Whether they hold across replicas just now."""
+        return self._counter.connected

@@ -113,7 +113,7 @@ async def test_a_database_that_refuses(
     logged = capsys.readouterr()
     lines = [line for line in (logged.out + logged.err).splitlines() if "waiting_for_database" in line]
     assert len(lines) == 1
-    assert ('"nobody"' if wrong == "log-in" else '"nothing"') in lines[0]
+    assert ("nobody" if wrong == "log-in" else "nothing") in lines[0]
     assert "Traceback" not in logged.out + logged.err
 
 
