@@ -26,7 +26,7 @@ class ChannelOwner(Protocol[Watcher]):
 class SharedChannel(Generic[Watcher]):
     """Subscribes with the first watcher and unsubscribes with the last, whatever comes in between."""
 
-    __slots__ = ("_live_events", "_owner", "_subscription", "_work", "name", "watchers")
+    __slots__ = ("_live_events", "_owner", "_subscribing", "_subscription", "_work", "name", "watchers")
 
     def __init__(self, live_events: LiveEvents, name: str, owner: ChannelOwner[Watcher]) -> None:
         self.name = name
@@ -34,6 +34,7 @@ class SharedChannel(Generic[Watcher]):
         self._live_events = live_events
         self._owner = owner
         self._subscription: Subscription | None = None
+        self._subscribing = False
         self._work: asyncio.Task[None] | None = None
 
     @property
@@ -46,36 +47,48 @@ class SharedChannel(Generic[Watcher]):
 
     def discard(self, watcher: Watcher) -> None:
         self.watchers.pop(watcher, None)
+        self._give_up_if_deserted()
         self.settle()
 
     def settle(self) -> None:
         """Makes the subscription agree with the watchers; to be called again after a failure."""
         if self._work is None and bool(self.watchers) != self.confirmed:
             self._work = asyncio.create_task(self._settle())
+            self._work.add_done_callback(self._settled)
 
     async def close(self) -> None:
         """Whoever watches still is not told any more."""
         self.watchers.clear()
+        self._give_up_if_deserted()
         self.settle()
-        work = self._work
-        if work is not None:
-            if not self.confirmed:  # the back end may be away, then this subscription would not come soon
-                work.cancel()
-            await asyncio.wait([work])
+        if self._work is not None:
+            await asyncio.wait([self._work])
+
+    def _give_up_if_deserted(self) -> None:
+        # While the back end is away, a confirmation may be long in coming.
+        if self._subscribing and not self.watchers and self._work is not None:
+            self._work.cancel()
 
     async def _settle(self) -> None:
-        try:
-            while bool(self.watchers) != self.confirmed:
-                await (self._subscribe() if self.watchers else self._unsubscribe())
-        except Exception as error:  # one hint less: the recorded state serves, and the owner's clock settles again
+        while bool(self.watchers) != self.confirmed:
+            await (self._subscribe() if self.watchers else self._unsubscribe())
+
+    def _settled(self, work: "asyncio.Task[None]") -> None:
+        self._work = None
+        error = None if work.cancelled() else work.exception()
+        if error is None:
+            self.settle()  # somebody may have come or gone meanwhile
+        else:  # one hint less: the recorded state serves, and the owner's clock settles again
             log.warning("live_channel_failed", channel=self.name, error=repr(error))
-        finally:
-            self._work = None
-            if not self.watchers:
-                self._owner.on_idle(self)
+        if self._work is None and not self.watchers:
+            self._owner.on_idle(self)
 
     async def _subscribe(self) -> None:
-        self._subscription = await self._live_events.subscribe(self.name, self._on_message, self._on_missed)
+        self._subscribing = True
+        try:
+            self._subscription = await self._live_events.subscribe(self.name, self._on_message, self._on_missed)
+        finally:
+            self._subscribing = False
         self._on_missed()
 
     async def _unsubscribe(self) -> None:

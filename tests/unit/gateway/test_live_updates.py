@@ -217,6 +217,25 @@ async def test_a_viewer_that_comes_while_the_last_one_leaves_is_fed(scene: Scene
     assert len(scene.live.subscriptions) == 1
 
 
+async def test_viewers_that_leave_while_live_events_are_away_leave_nothing_behind(scene: Scene) -> None:
+    scene.live.confirm.clear()
+    for _ in range(3):
+        _, viewer = scene.open()
+        await settle()
+        scene.hub.close(viewer)
+    await settle()
+    assert scene.hub._channels == {}
+    socket, viewer = scene.open()
+    await settle()
+    scene.hub.close(viewer)
+    socket, _ = scene.open()
+    scene.live.confirm.set()
+    await settle()
+    scene.happen(response(1))
+    await settle()
+    assert len(socket.sent) == 1
+
+
 async def test_a_closed_viewer_gets_nothing_more(scene: Scene) -> None:
     scene.command.hold = True
     socket, viewer = scene.open()
