@@ -1,4 +1,8 @@
-"""The messaging port: work queues with confirms, bounded prefetch and a dead-letter queue."""
+"""The messaging port: work queues with confirms, bounded prefetch and a dead-letter queue.
+
+Adapters: rabbitmq.RabbitMessaging(url) and memory.MemoryMessaging(broker), which share a MemoryBroker within a process.
+Both are made inside a running event loop and need no start: an adapter whose broker is away connects when it is back.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +14,10 @@ DEAD_LETTER_QUEUE = "sovd.dead"
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """One message to COMMANDS_EXCHANGE. Published persistent and mandatory."""
+    """One message to COMMANDS_EXCHANGE. Published persistent and mandatory.
+
+    `message_id` is unique among the messages that wait for their confirms: by it the broker says what it returned.
+    """
 
     routing_key: str
     body: bytes
@@ -33,17 +40,25 @@ class Unconfirmed(PublishError):
 class IncomingMessage(Protocol):
     """A delivery. Exactly one of ack, reject or requeue is called, once; after a lost connection they do nothing."""
 
-    body: bytes
-    routing_key: str
-    headers: Mapping[str, str]
-    redelivered: bool
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def routing_key(self) -> str: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def redelivered(self) -> bool: ...
 
     async def ack(self) -> None: ...
 
     async def reject(self) -> None:
         """To the dead-letter queue."""
 
-    async def requeue(self) -> None: ...
+    async def requeue(self) -> None:
+        """To be delivered again; where in the queue is up to the broker."""
 
 
 Handler = Callable[[IncomingMessage], Awaitable[None]]
@@ -70,9 +85,12 @@ class Messaging(Protocol):
         """Declare `queue` (durable quorum queue, dead letters to DEAD_LETTER_QUEUE, removed after `expires_ms`
         unused), bind it and deliver at most `prefetch` unacknowledged messages at a time, each to `handler` in a task
         of its own, started in queue order. Survives broker restarts by itself: reconnects, redeclares, goes on.
+        Returns once it consumes; at once while the broker is away, and then begins when it is back.
         """
 
     @property
-    def connected(self) -> bool: ...
+    def connected(self) -> bool:
+        """Whether it can publish now and all its consumers consume."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Ends at once: running handlers are cancelled, unacknowledged messages go back. Stop consumers before."""
