@@ -126,13 +126,22 @@ async def _on_validation_error(_: Request, error: Exception) -> Response:
     return problem_response(validation_problem(error.errors()))
 
 
-async def _on_http_exception(_: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.BAD_REQUEST:  # the framework could not parse the body: bad UTF-8, too deep
         return problem_response(problem_body(400, "MALFORMED_JSON", "the body is not JSON that can be read"))
     status = HTTPStatus(error.status_code)
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed_methods(request) or headers.get("Allow", "")
     code = _CODE_OF_STATUS.get(status, status.name)
-    return problem_response(problem_body(status, code, _detail_of(status)), dict(error.headers or {}))
+    return problem_response(problem_body(status, code, _detail_of(status)), headers)
+
+
+def _allowed_methods(request: Request) -> str:
+    """All of this address: the framework knows one route at a time, each with its one method."""
+    path = getattr(request.scope.get("route"), "path_format", "")
+    return ", ".join(method.upper() for method in request.app.openapi()["paths"].get(path, ()))
 
 
 def _detail_of(status: HTTPStatus) -> str:

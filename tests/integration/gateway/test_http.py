@@ -59,6 +59,13 @@ async def test_a_body_that_is_not_said_to_be_json(gateway: Running) -> None:
         refused(await gateway.client.post(LOGIN, content=body, headers=headers), 422, "VALIDATION_FAILED")
 
 
+async def test_a_wrong_method_is_told_the_right_ones(gateway: Running) -> None:
+    answer = await gateway.client.put("/api/v1/vehicles/0197f6a4-3b52-7cc1-9d7f-2a6a5f0e3b10")
+    assert (answer.status_code, answer.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "PATCH", "DELETE"}
+    assert (await gateway.client.post("/docs")).headers["allow"] == "GET"
+
+
 async def test_what_is_not_http(gateway: Running) -> None:
     assert (await raw(gateway, b"\x16\x03\x01\x02\x00garbage\r\n\r\n")).startswith(b"HTTP/1.1 400")
     assert (await gateway.client.get("/health/live")).status_code == 200
