@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sovd_cli.__main__ import run
+from sovd_cli.program import run
 from tests.unit.sovd_cli.fake_api import FakeApi, RunningFake
 
 

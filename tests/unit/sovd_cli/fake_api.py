@@ -199,7 +199,7 @@ class FakeApi:
         self.calls.append(f"{request.method} {request.path}")
         self.queries.append(dict(request.query))
         if prepared := self.problems.get(request.path):
-            return prepared.pop(0)()
+            return prepared.pop(0)()  # once each; then as usual
         if request.path.startswith(("/api/v1/auth/login", "/api/v1/auth/refresh", "/ws/")):
             return await handler(request)
         if request.headers.get("Authorization") != f"Bearer {self.access}":

@@ -113,6 +113,12 @@ def test_migrate_waits_for_a_database_but_not_for_ever(stranger: Sovd, monkeypat
     assert "secret" not in ran.err
 
 
+def test_migrate_brings_both_services_up_to_date_again_and_again(stranger: Sovd, tmp_path: Path) -> None:
+    for _ in range(2):
+        ran = stranger("migrate", "--database-url", f"sqlite:///{tmp_path}/x.db")
+        assert (ran.code, ran.err) == (0, "gateway: up to date\ncommand-service: up to date\n")
+
+
 def test_migrate_that_fails_is_one_line(stranger: Sovd, tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(b"no database" * 100)
     ran = stranger("migrate", "gateway", "--database-url", f"sqlite:///{tmp_path}/x.db")
@@ -121,14 +127,23 @@ def test_migrate_that_fails_is_one_line(stranger: Sovd, tmp_path: Path) -> None:
     assert len(ran.err.splitlines()) == 1
 
 
+SIMULATOR_SETTINGS = ("VEHICLES", "CONNECTOR_ADDRESS", "SEED", "VINS", "FAULTS", "LEDGER_FILE")
+
+
+def forget_simulator_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Now, and again after the test, for what the program sets is not ours."""
+    for name in SIMULATOR_SETTINGS:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
 def test_simulate_hands_its_options_to_the_simulator(stranger: Sovd, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, str] = {}
-    monkeypatch.setattr(os, "environ", dict(os.environ))
+    forget_simulator_settings(monkeypatch)
     monkeypatch.setattr("vehicle_simulator.__main__.main", lambda: seen.update(os.environ))
     ran = stranger("simulate", "--vehicles", "3", "--connector", "h:1", "--vin", "A", "--vin", "B", "--fault", "silent")
     assert ran.code == 0
-    names = ("VEHICLES", "CONNECTOR_ADDRESS", "SEED", "VINS", "FAULTS", "LEDGER_FILE")
-    assert {name: seen.get(name) for name in names} == {
+    assert {name: seen.get(name) for name in SIMULATOR_SETTINGS} == {
         "VEHICLES": "3",
         "CONNECTOR_ADDRESS": "h:1",
         "SEED": "1",
@@ -139,7 +154,7 @@ def test_simulate_hands_its_options_to_the_simulator(stranger: Sovd, monkeypatch
 
 
 def test_simulate_registers_what_the_fleet_lacks(sovd: Sovd, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", dict(os.environ))
+    forget_simulator_settings(monkeypatch)
     monkeypatch.setattr("vehicle_simulator.__main__.main", lambda: None)
     ran = sovd("simulate", "--vehicles", "2", "--vin", VIN, "--register")
     assert (ran.code, ran.err) == (0, f"added 2 vehicles to the fleet at {sovd.url}\n")

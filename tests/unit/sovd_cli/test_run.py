@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from aiohttp import WSCloseCode
+from aiohttp import WSCloseCode, web
 
 from tests.unit.sovd_cli.conftest import Sovd
 from tests.unit.sovd_cli.fake_api import COMMAND, COMMAND_ID, VEHICLE_ID, VIN, FakeApi, answer, error, problem, status
@@ -217,3 +217,17 @@ def test_ctrl_c_without_a_terminal_detaches(sovd: Sovd, api: FakeApi) -> None:
     process.stdout.close()
     process.stderr.close()
     assert f"POST /api/v1/commands/{COMMAND_ID}/cancel" not in api.calls
+
+
+def test_a_server_that_refuses_the_socket(sovd: Sovd, api: FakeApi) -> None:
+    api.problems[f"/ws/responses/{COMMAND_ID}"] = [lambda: web.Response(status=403)]
+    ran = sovd(*RUN)
+    assert (ran.code, ran.err) == (2, "sovd: the server refused to show the command: 403\n")
+
+
+def test_a_proxy_whose_server_is_away_is_asked_again(sovd: Sovd, api: FakeApi) -> None:
+    api.problems[f"/ws/responses/{COMMAND_ID}"] = [lambda: web.Response(status=502)]
+    api.connections = [([DONE], 1000)]
+    ran = sovd(*RUN)
+    assert ran.code == 0
+    assert "502" in ran.err
