@@ -142,7 +142,11 @@ class CommandServiceStream:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return await answer
         except TimeoutError:
+            self._give_back(answer)
             raise NotAttached from None
+        except asyncio.CancelledError:
+            self._give_back(answer)
+            raise
         finally:
             self._openings.pop(request_id, None)
 
@@ -258,7 +262,16 @@ class CommandServiceStream:
         waiting = self._openings.get(answer.request_id)
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
-        elif not answer.error_code:  # the vehicle has gone or given up meanwhile
+        else:  # the vehicle has gone or given up meanwhile
+            self._close_unused(answer)
+
+    def _give_back(self, answer: "asyncio.Future[wire.SessionAnswer]") -> None:
+        """It may have come at the very moment when nobody was waiting any more."""
+        if answer.done() and not answer.cancelled() and answer.exception() is None:
+            self._close_unused(answer.result())
+
+    def _close_unused(self, answer: wire.SessionAnswer) -> None:
+        if not answer.error_code:
             self.session_closed(answer.vehicle_id, answer.session_epoch, "closed")
 
     def _wake(self) -> None:

@@ -136,7 +136,7 @@ def _stop_with(connector: VehicleConnector, parts: _Parts, settings: Settings) -
         await stopping
 
     async def move_vehicles() -> None:
-        await parts.sessions.move_away(min(settings.move_spread_seconds, settings.drain_seconds / 3))
+        await parts.sessions.move_away(min(settings.move_spread_seconds, settings.drain_seconds / 4))
 
     async def flush_results() -> None:
         await parts.stream.flushed()

@@ -64,8 +64,11 @@ class Executor:
             self.forget(known)
         self._add(attempt)
         link = self._links.get(dispatched.vehicle_id)
+        hold_back = self.reason_to_hold_back()
         if attempt.key in self._cancels:
             attempt.cancel()
+        elif hold_back is not None:
+            attempt.not_handed_over(*hold_back)
         elif link is None or link.session_epoch != dispatched.session_epoch:
             attempt.not_handed_over("SESSION_LOST", "The vehicle's session ended before the command was handed over.")
         elif not link.supports(dispatched.command_name):

@@ -90,14 +90,15 @@ class Sessions:
             _log.info("sessions_lost", reason="no heartbeat", sessions=len(silent))
 
     async def move_away(self, spread_seconds: float) -> None:
-        """Tell all vehicles to go elsewhere, spread over some time, and end the sessions of those that stay."""
+        """Tell all vehicles to go elsewhere, spread over some time, and end the sessions of those that are still here
+        after twice that time."""
         self.draining = True
         for link in self._links.values():
             link.move("draining", int(random.uniform(0, spread_seconds) * 1000))  # noqa: S311  jitter
         if self._links:
             self._all_gone.clear()
             try:
-                async with asyncio.timeout(spread_seconds + 1):
+                async with asyncio.timeout(2 * spread_seconds):
                     await self._all_gone.wait()
             except TimeoutError:
                 pass

@@ -1,0 +1,214 @@
+"""A command's way through the connector: claimed, handed over, answered, recorded."""
+
+import pytest
+
+from sovd_protos.connector.v1 import connector_pb2 as wire
+from sovd_protos.connector.v1.connector_pb2 import Outcome
+from sovd_protos.session.v1 import session_pb2
+from tests.support.waiting import until, until_it
+from tests.unit.vehicle_connector.conftest import World, Worlds
+from tests.unit.vehicle_connector.fake_command_service import FakeCommandService
+from tests.unit.vehicle_connector.scripted_vehicle import VIN, finished, hello, response
+
+
+async def test_a_command_runs_and_its_results_are_recorded_in_order(world: World) -> None:
+    vehicle = await world.vehicle()
+    await world.dispatch.command("c1", VIN, command_params='{"ecuAddress":"0x10"}', repeatable=False, timeout_ms=5000)
+    await until(lambda: vehicle.executes)
+    execute = vehicle.executes[0]
+    assert (execute.command_id, execute.attempt, execute.command_name) == ("c1", 1, "ReadDTC")
+    assert execute.command_params == '{"ecuAddress":"0x10"}'
+    assert (execute.repeatable, execute.timeout_ms, execute.initial_credit) == (False, 5000, 64)
+
+    pending = session_pb2.Pending(nrc=0x78, message="working")
+    await vehicle.update(
+        session_pb2.CommandUpdate(command_id="c1", attempt=1, number=1, pending=pending),
+        response("c1", 2, '{"code": "P0420"}'),
+        finished("c1", 3),
+    )
+    await until(lambda: "c1" in vehicle.closed)
+    progress, answer, outcome = world.service.results("c1")
+    assert (progress.progress.nrc, progress.progress.message) == (0x78, "working")
+    assert answer.response == '{"code": "P0420"}'
+    assert outcome.outcome.kind == Outcome.COMPLETED
+    assert answer.received_at_us > 0
+
+
+async def test_a_command_is_claimed_before_the_vehicle_sees_it(worlds: Worlds) -> None:
+    async with worlds(FakeCommandService(granting=False)) as world:
+        vehicle = await world.vehicle()
+        await world.dispatch.command("c1", VIN, dispatch_number=7)
+        await until(lambda: world.service.claims)
+        claim = world.service.claims[0]
+        assert (claim.command_id, claim.dispatch_number, claim.session_epoch) == ("c1", 7, 1)
+        # A second command is granted: had the first been written, it would have come before.
+        world.service.granting = True
+        await world.dispatch.command("c2", VIN)
+        await until(lambda: vehicle.executes)
+        assert vehicle.handed == ["c2"]
+        world.service.grant(claim)
+        await until(lambda: vehicle.handed == ["c2", "c1"])
+
+
+async def test_a_stale_claim_is_acknowledged_and_the_vehicle_never_sees_the_command(world: World) -> None:
+    vehicle = await world.vehicle()
+    world.service.refusal = "stale"
+    await world.dispatch.command("c1", VIN)
+    await until(lambda: world.service.claims)
+    world.service.refusal = ""
+    await world.dispatch.command("c2", VIN)
+    await until(lambda: vehicle.executes)
+    assert vehicle.handed == ["c2"]
+    assert await world.dead_letters() == []
+
+
+async def test_prefetch_bounds_how_many_claims_are_on_their_way(worlds: Worlds) -> None:
+    async with worlds(FakeCommandService(granting=False), prefetch=2) as world:
+        vehicle = await world.vehicle()
+        for number in range(4):
+            await world.dispatch.command(f"c{number}", VIN)
+        await until(lambda: len(world.service.claims) == 2)
+        world.service.granting = True
+        for claim in list(world.service.claims):
+            world.service.grant(claim)
+        await until(lambda: vehicle.handed == ["c0", "c1", "c2", "c3"])
+
+
+async def test_a_command_that_is_delivered_twice_is_handed_over_once(world: World) -> None:
+    vehicle = await world.vehicle()
+    await world.dispatch.command("c1", VIN)
+    await world.dispatch.command("c1", VIN)  # claimed twice at once, one answer for both
+    await until(lambda: vehicle.executes)
+    await world.dispatch.command("c1", VIN)  # claimed again, granted again
+    await until(lambda: len(world.service.claims) >= 2)
+    await vehicle.finish("c1", 1)
+    await until(lambda: "c1" in vehicle.closed)
+    await world.dispatch.command("c1", VIN)  # and once more when all is over
+    await world.dispatch.command("c2", VIN)
+    await until(lambda: "c2" in vehicle.handed)
+    assert vehicle.handed == ["c1", "c2"]
+    assert len(world.service.arrived) == 1
+
+
+@pytest.mark.parametrize(
+    "body", [b"\xff\xff\xff", b"", b"not protobuf", wire.Claim(command_id="c").SerializeToString()]
+)
+async def test_a_malformed_message_goes_to_the_dead_letters_and_the_consumer_lives_on(
+    world: World, body: bytes
+) -> None:
+    vehicle = await world.vehicle()
+    await world.dispatch.raw(body)
+    await world.dispatch.raw(body, "control")
+    await world.dispatch.command("c1", VIN)
+    await until(lambda: vehicle.executes)
+    assert await world.dead_letters() == [body, body]
+
+
+async def test_nothing_is_handed_over_after_the_lease_lapsed(worlds: Worlds) -> None:
+    service = FakeCommandService(lease_ms=1)
+    async with worlds(service) as world:
+        vehicle = await world.vehicle()
+        await world.dispatch.command("c1", VIN, dispatch_number=3)
+        await until(lambda: service.outcome("c1"))
+        outcome = service.outcome("c1")
+        assert outcome is not None
+        assert (outcome.kind, outcome.code, outcome.dispatch_number) == (Outcome.NOT_HANDED_OVER, "LEASE_LAPSED", 3)
+        assert vehicle.handed == []
+
+
+async def test_a_lease_that_is_not_renewed_lapses(worlds: Worlds) -> None:
+    service = FakeCommandService(lease_ms=200, renewing=False)
+    async with worlds(service, lease_renewal_seconds=60) as world:
+        vehicle = await world.vehicle()
+        numbers = iter(range(1, 10_000))
+
+        async def is_refused() -> bool:
+            command_id = f"c{next(numbers)}"
+            await world.dispatch.command(command_id, VIN)
+            await until(lambda: command_id in vehicle.handed or service.outcome(command_id))
+            return service.outcome(command_id) is not None
+
+        await until_it(is_refused)
+        assert await is_refused()
+
+
+async def test_a_command_that_was_not_handed_over_is_handed_over_when_it_is_dispatched_again(worlds: Worlds) -> None:
+    service = FakeCommandService(lease_ms=1)
+    async with worlds(service) as world:
+        vehicle = await world.vehicle()
+        await world.dispatch.command("c1", VIN)
+        await until(lambda: service.outcome("c1"))
+        service.lease_ms = 10_000
+        before = len(service.renewals)
+        await until(lambda: len(service.renewals) > before + 1)
+        # A second delivery of that very dispatch is not handed over, even when the service grants it.
+        await world.dispatch.command("c1", VIN)
+        await until(lambda: len(service.claims) == 2)
+        # The service has taken it back: the same attempt, under the next dispatch number.
+        service.recorded.clear()
+        await world.dispatch.command("c1", VIN, dispatch_number=2)
+        await until(lambda: vehicle.handed)
+        await vehicle.update(response("c1", 1), finished("c1", 2))
+        await until(lambda: "c1" in vehicle.closed)
+        assert vehicle.handed == ["c1"]
+        assert [result.number for result in service.results("c1")] == [1, 2]
+
+
+async def test_a_command_for_a_session_that_is_gone_is_not_handed_over(world: World) -> None:
+    vehicle = await world.vehicle()
+    await world.dispatch.command("c1", VIN, session_epoch=99)
+    await world.dispatch.command("c2", "WDD0000000000NONE")
+    await until(lambda: world.service.outcome("c1") and world.service.outcome("c2"))
+    for command_id in ("c1", "c2"):
+        outcome = world.service.outcome(command_id)
+        assert outcome is not None
+        assert (outcome.kind, outcome.code) == (Outcome.NOT_HANDED_OVER, "SESSION_LOST")
+    assert vehicle.handed == []
+
+
+async def test_what_a_vehicle_cannot_do_is_not_sent_to_it(world: World) -> None:
+    vehicle = await world.vehicle(hello(capabilities=["ReadDTC"]))
+    await world.dispatch.command("c1", VIN, command_name="ECUReset")
+    await until(lambda: world.service.outcome("c1"))
+    outcome = world.service.outcome("c1")
+    assert outcome is not None
+    assert (outcome.kind, outcome.code) == (Outcome.FAILED, "UNSUPPORTED_COMMAND")
+    await world.dispatch.command("c2", VIN)
+    await until(lambda: vehicle.handed == ["c2"])
+
+
+async def test_a_vehicle_is_not_handed_more_than_it_can_hold(world: World) -> None:
+    vehicle = await world.vehicle(hello(max_commands=1))
+    await world.dispatch.command("c1", VIN)
+    await until(lambda: vehicle.handed == ["c1"])
+    await world.dispatch.command("c2", VIN)
+    await world.dispatch.command("c3", VIN, timeout_ms=50)
+    await until(lambda: world.service.outcome("c3"))
+    outcome = world.service.outcome("c3")
+    assert outcome is not None
+    assert (outcome.kind, outcome.code) == (Outcome.NOT_HANDED_OVER, "VEHICLE_BUSY")
+    assert vehicle.handed == ["c1"]
+    await vehicle.finish("c1", 1)
+    await until(lambda: vehicle.handed == ["c1", "c2"])
+
+
+async def test_a_slow_command_does_not_hold_up_the_others_of_its_session(world: World) -> None:
+    vehicle = await world.vehicle()
+    await world.dispatch.command("slow", VIN)
+    await world.dispatch.command("quick", VIN)
+    await until(lambda: len(vehicle.handed) == 2)
+    await vehicle.respond("slow", 1)
+    await vehicle.update(response("quick", 1), finished("quick", 2))
+    await until(lambda: "quick" in vehicle.closed)
+    assert world.service.outcome("slow") is None
+
+
+async def test_a_command_that_may_have_been_written_is_never_called_not_handed_over(world: World) -> None:
+    vehicle = await world.vehicle()
+    await world.dispatch.command("c1", VIN)
+    await until(lambda: vehicle.handed == ["c1"])
+    vehicle.break_off()
+    await until(lambda: world.service.closed)
+    await world.dispatch.command("c2", VIN)  # this one certainly was not
+    await until(lambda: world.service.outcome("c2"))
+    assert world.service.results("c1") == []
