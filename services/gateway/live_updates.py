@@ -53,10 +53,6 @@ class Viewer(View):
         # … or something came that must wait for what the answer, with luck, has.
         self.late = False
 
-    @property
-    def known(self) -> KnownState:
-        return KnownState(command_id=self.command_id, after=self.sequence, revision=self.revision)
-
 
 class LiveUpdates:
     """Feeds viewers; `run` is its clock and has to run in the background."""
@@ -69,7 +65,9 @@ class LiveUpdates:
         self._channels: dict[str, SharedChannel[Viewer]] = {}
         self._outlets: set[Outlet] = set()
         self._all_detached = asyncio.Event()
-        self._reads: Batcher[KnownState, CommandUpdates] = Batcher(read_updates, max_items=MAX_READ)
+        # Who is catching up just now does not wait behind the clock's round of all viewers.
+        self._reads: Batcher[KnownState, CommandUpdates] = Batcher(self._read_batch, max_items=MAX_READ)
+        self._rereads: Batcher[KnownState, CommandUpdates] = Batcher(self._read_batch, max_items=MAX_READ)
 
     def open(self, command_id: str, after: int, outlet: Outlet, on_end: Callable[[bool], None]) -> Viewer:
         """From now on the outlet gets the command's events after response number `after`."""
@@ -107,13 +105,13 @@ class LiveUpdates:
             await self.reread_all()
 
     async def reread_all(self) -> None:
-        """One call for up to MAX_READ viewers, apart from the reads of those that are catching up just now."""
+        """One call for up to MAX_READ viewers."""
         self.vehicles.settle()
-        viewers = [viewer for channel in self._channels.values() for viewer in channel.watchers]
-        for channel in self._channels.values():
+        for channel in list(self._channels.values()):
             channel.settle()
-        for start in range(0, len(viewers), MAX_READ):
-            await self._reread([viewer for viewer in viewers[start : start + MAX_READ] if self._may_read(viewer)])
+            for viewer in channel.watchers:
+                self._read(viewer, self._rereads)
+        await self._rereads.drain()
 
     async def stop(self) -> None:
         """Closes every socket ("service restart": come back, elsewhere perhaps), then the subscriptions."""
@@ -128,6 +126,7 @@ class LiveUpdates:
         for channel in list(self._channels.values()):
             await channel.close()
         await self._reads.drain()
+        await self._rereads.drain()
 
     def on_message(self, channel: SharedChannel[Viewer], payload: bytes) -> None:
         try:
@@ -173,9 +172,17 @@ class LiveUpdates:
         viewer.missed = True
         self._read(viewer)
 
-    def _read(self, viewer: Viewer) -> None:
+    def _read(self, viewer: Viewer, reads: "Batcher[KnownState, CommandUpdates] | None" = None) -> None:
         if self._may_read(viewer):
-            self._reads.enqueue(viewer.known).add_done_callback(partial(self._on_read, viewer))
+            known = KnownState(command_id=viewer.command_id, after=viewer.sequence, revision=viewer.revision)
+            (reads or self._reads).enqueue(known).add_done_callback(partial(self._on_read, viewer))
+
+    async def _read_batch(self, known: list[KnownState]) -> Sequence[CommandUpdates]:
+        try:
+            return await self._read_updates(known)
+        except ServiceError as error:
+            log.warning("viewers_not_read", viewers=len(known), code=error.code)
+            raise
 
     def _may_read(self, viewer: Viewer) -> bool:
         """Says yes once: who asks has to read."""
@@ -189,28 +196,15 @@ class LiveUpdates:
         return True
 
     def _on_read(self, viewer: Viewer, answer: "asyncio.Future[CommandUpdates]") -> None:
+        viewer.reading = False
         error = None if answer.cancelled() else answer.exception()
         if error is not None and not isinstance(error, ServiceError):
             log.error("viewer_not_read", command_id=viewer.command_id, exc_info=error)
-        self._apply(viewer, None if answer.cancelled() or error else answer.result())
+        # What could not be read is asked for again by the clock.
+        if viewer.channel is not None and error is None and not answer.cancelled():
+            self._apply(viewer, answer.result())
 
-    async def _reread(self, viewers: Sequence[Viewer]) -> None:
-        if not viewers:
-            return
-        answers: Sequence[CommandUpdates | None] = [None] * len(viewers)
-        try:
-            answers = await self._read_updates([viewer.known for viewer in viewers])
-        except ServiceError as error:
-            log.warning("viewers_not_reread", viewers=len(viewers), code=error.code)
-        finally:
-            for viewer, updates in zip(viewers, answers, strict=True):
-                self._apply(viewer, updates)
-
-    def _apply(self, viewer: Viewer, updates: CommandUpdates | None) -> None:
-        """None: the command service did not answer; the clock asks again."""
-        viewer.reading = False
-        if updates is None or viewer.channel is None:
-            return
+    def _apply(self, viewer: Viewer, updates: CommandUpdates) -> None:
         if updates.unknown:
             self._end(viewer, found=False)
         elif viewer.outlet.full:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway import outlet as outlets
 from gateway import socket_talk
@@ -137,6 +137,13 @@ async def test_a_viewer_that_cannot_be_served_is_told_why(gateway: SmallGateway)
         url = gateway.websocket_url(f"/ws/responses/{COMMAND}{query}")
         assert await refusal(connect(url)) == ("INVALID_TOKEN", 4401)
     assert not gateway.live.subscriptions
+
+
+async def test_there_is_no_other_websocket(gateway: SmallGateway) -> None:
+    for path in ("/", "/ws/nothing", f"/ws/responses/{COMMAND}/more", "/api/v1/commands"):
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(gateway.websocket_url(f"{path}?token={gateway.token()}"))
+        assert refused.value.response.status_code == 403
 
 
 async def test_a_ticket_opens_one_socket(gateway: SmallGateway) -> None:

@@ -100,6 +100,7 @@ class RecordedCommand:
     traceparent: str = ""
     hold: bool = False
     failures: int = 0
+    bugs: int = 0
     exists: bool = True
     calls: list[list[KnownState]] = field(default_factory=list)
     responses: int = 0
@@ -119,6 +120,9 @@ class RecordedCommand:
         if self.failures:
             self.failures -= 1
             raise Unavailable("COMMAND_SERVICE_UNAVAILABLE", "The command service is not available; try again.")
+        if self.bugs:
+            self.bugs -= 1
+            raise RuntimeError("a bug")
         answers = [self.updates(each) for each in known]
         if self.hold:
             gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -270,6 +270,17 @@ async def test_a_command_service_that_is_away_is_asked_again_by_the_clock(scene:
     assert len(socket.sent) == 1
 
 
+async def test_a_bug_in_reading_does_not_end_a_viewer(scene: Scene) -> None:
+    scene.happen(response(1), published=False)
+    scene.command.bugs = 1
+    socket, _ = scene.open()
+    await settle()
+    assert socket.sent == []
+    await scene.hub.reread_all()
+    await settle()
+    assert len(socket.sent) == 1
+
+
 async def test_the_clock_reads_all_viewers_in_one_call(scene: Scene) -> None:
     for _ in range(7):
         scene.open()
