@@ -120,6 +120,7 @@ def summary(event: dict[str, Any]) -> str:
     if isinstance(progress, dict):
         return f"{status}: {cell(progress.get('nrc_name') or progress)}"
     attempt = f", attempt {event['attempt']}" if event.get("attempt", 1) != 1 else ""
-    return (
-        f"{status}{attempt}, {event.get('responses', 0)} responses" if status == "completed" else f"{status}{attempt}"
-    )
+    if status != "completed":
+        return f"{status}{attempt}"
+    count = event.get("responses", 0)
+    return f"{status}{attempt}, {count} {'response' if count == 1 else 'responses'}"

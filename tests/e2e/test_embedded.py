@@ -20,7 +20,7 @@ DEMO_VIN, OFFLINE_VIN = "WDD1234567890ABCD", "WBA1122334455FFEE"
 READ_DTC = ("run", "ReadDTC", "--vin", DEMO_VIN, "--param", "ecuAddress=0x10", "--json")
 
 
-class System:
+class Running:
     """A running `sovd up` and the command line of one of its users."""
 
     def __init__(self, process: "subprocess.Popen[str]", url: str, directory: Path) -> None:
@@ -44,7 +44,7 @@ class System:
 
 
 @contextmanager
-def running(directory: Path, port: int = 0) -> Iterator[System]:
+def running(directory: Path, port: int = 0) -> Iterator[Running]:
     """Ends it with Ctrl-C, and that must be clean."""
     command = [*SOVD, "up", "--port", str(port), "--data-dir", str(directory / "data")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -57,7 +57,7 @@ def running(directory: Path, port: int = 0) -> Iterator[System]:
             greeting += line
         found = re.search(r"http://\S+:\d+", greeting)
         assert found is not None
-        yield System(process, found[0], directory)
+        yield Running(process, found[0], directory)
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=30)
         assert (process.returncode, complaints) == (0, "")
