@@ -72,8 +72,7 @@ class TableView:
         if self._live is not None:
             self._live.stop()
             self._live = None
-            self._console.print(self._table(self._rows))
-            self._console.print(self._status)
+            self._console.print(self._shown(self._rows))
 
     def show(self, event: Event) -> None:
         body = event.body
@@ -89,18 +88,16 @@ class TableView:
 
     def _so_far(self) -> RenderableType:
         room = max(self._console.size.height - 6, 3)
-        return Group(self._table(self._rows[-room:]), self._status)
+        return self._shown(self._rows[-room:])
 
-    def _table(self, rows: list[tuple[str, str, str]]) -> Table:
-        table = Table(
-            title=Text(self._title, style="bold"), title_justify="left", box=None, pad_edge=False, header_style="bold"
-        )
+    def _shown(self, rows: list[tuple[str, str, str]]) -> RenderableType:
+        table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("#", justify="right", no_wrap=True)
         table.add_column("received", no_wrap=True)
         table.add_column("answer", overflow="fold")
         for number, received, answer in rows:
             table.add_row(number, received, Text(answer))
-        return table
+        return Group(Text(self._title, style="bold"), *([table] if rows else []), self._status)
 
 
 def answer_text(response: Any) -> str:

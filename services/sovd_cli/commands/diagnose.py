@@ -137,6 +137,7 @@ def _wants_to_cancel() -> bool:
     try:
         return typer.confirm("Cancel the command? (No: it goes on without you.)", err=True)
     except (typer.Abort, KeyboardInterrupt):
+        say("")
         return False
 
 
