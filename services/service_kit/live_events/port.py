@@ -1,4 +1,7 @@
-"""The live-events port: a hint to whoever watches now. Nothing is stored; what must not be lost is in the database."""
+"""The live-events port: a hint to whoever watches now. Nothing is stored; what must not be lost is in the database.
+
+Adapters: redis.RedisLiveEvents(url) and memory.InMemoryLiveEvents(), which is shared by all parts of a process.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -13,7 +16,10 @@ class Subscription(Protocol):
 
 class LiveEvents(Protocol):
     async def publish(self, events: Sequence[tuple[str, bytes]]) -> None:
-        """Send (channel, payload) pairs, in order, as one batch. Raises ConnectionError when the back end is away."""
+        """Send (channel, payload) pairs, in order, as one batch. Raises ConnectionError when the back end is away.
+
+        Batches go in the order of the calls. A connection that breaks meanwhile may lose some or deliver some twice.
+        """
 
     async def subscribe(self, channel: str, on_message: OnMessage, on_gap: OnGap) -> Subscription:
         """Returns once the subscription is confirmed: what is published after that is delivered, in order.
@@ -22,10 +28,11 @@ class LiveEvents(Protocol):
         raises harms no other subscriber. `on_gap` is called when messages may have been missed (the connection was
         lost and is back, or the back end cut off a slow reader): read the recorded state again. Subscribing while the
         back end is away does not fail: it is confirmed as soon as it is back (`on_gap` is called then).
-        Concurrent calls share round trips.
+        Concurrent calls share round trips. Raises ConnectionError when this is closed meanwhile.
         """
 
     @property
-    def connected(self) -> bool: ...
+    def connected(self) -> bool:
+        """As far as is known. False while connecting, and for a moment after a publish that failed."""
 
     async def close(self) -> None: ...

@@ -28,7 +28,7 @@ class RedisLiveEvents:
             url,
             socket_connect_timeout=_CONNECT_SECONDS,
             socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),  # type: ignore[no-untyped-call]  # here it is tried again, not in the library
+            retry=Retry(NoBackoff(), 0),  # it is tried again here, not in the library
             protocol=2,  # what is published comes as a plain reply
         )
         self._publisher = _Publisher(self._pool)
@@ -71,6 +71,7 @@ class _Publisher:
         self._connection: Connection = pool.make_connection()  # type: ignore[no-untyped-call]
         self._publishing = asyncio.Lock()
         self._away_until = 0.0
+        self._closed = False
 
     @property
     def away(self) -> bool:
@@ -88,9 +89,12 @@ class _Publisher:
                 raise ConnectionError(f"Redis is away: {error or 'no answer in time'}") from error
 
     async def close(self) -> None:
+        self._closed = True
         await self._connection.disconnect(nowait=True)
 
     async def _publish(self, events: Sequence[tuple[str, bytes]]) -> None:
+        if self._closed:
+            raise ConnectionError("closed")
         if self._connection.is_connected:
             try:
                 return await self._exchange(events)
