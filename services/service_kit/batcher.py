@@ -56,10 +56,13 @@ class Batcher(Generic[Item, Answer]):
             if len(answers) != len(batch):
                 raise RuntimeError(f"flush answered {len(answers)} of {len(batch)} items")
         except asyncio.CancelledError:
-            for _, future in batch + self._waiting:
-                future.cancel()
-            self._waiting = []
-            raise
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                for _, future in batch + self._waiting:
+                    future.cancel()
+                self._waiting = []
+                raise
+            # Nobody stops us: what the flush called was cancelled, as a call is whose channel is closed.
+            answers = [ConnectionError("cancelled by what it called")] * len(batch)
         except Exception as error:  # whatever it is, its callers decide what it means
             answers = [error] * len(batch)
         for (_, future), answer in zip(batch, answers, strict=True):
