@@ -26,6 +26,7 @@ from command_service.use_cases.recover_commands import RecoverCommands
 from command_service.use_cases.submit_commands import SubmitCommands
 from command_service.use_cases.vehicle_sessions import VehicleSessions
 from command_service.watchdog import Watchdog, keep_clean, keep_sealing
+from service_kit.backoff import Backoff
 from service_kit.database import open_engine
 from service_kit.errors import Unavailable
 from service_kit.grpc_server import create_server
@@ -43,7 +44,6 @@ from sovd_protos.vehicle.v1.vehicle_pb2_grpc import add_VehicleServiceServicer_t
 _log = get_logger(__name__)
 
 _GRPC_GRACE_SECONDS = 2.0
-_MAX_BACKOFF_SECONDS = 10.0
 _PROBE_SECONDS = 2.0
 
 
@@ -141,23 +141,33 @@ async def _start_when_migrated(
     service.background(keep_sealing(parts.audit), "audit sealer")
     service.background(keep_clean(storage, settings.response_retention_days), "clean-up")
     while True:
-        service.set_ready(await _is_usable(engine))
+        service.set_ready(await _answers(storage))
         await asyncio.sleep(_PROBE_SECONDS)
 
 
+async def _answers(storage: SqlStorage) -> bool:
+    try:
+        async with storage.reading() as uow:
+            await uow.clock()
+    except Unavailable:
+        return False
+    return True
+
+
 async def _wait_for_database(engine: AsyncEngine) -> None:
-    backoff = 0.2
-    while not await _is_usable(engine, log=True):
-        await asyncio.sleep(backoff)
-        backoff = min(backoff * 2, _MAX_BACKOFF_SECONDS)
+    backoff = Backoff(0.2, 10.0)
+    while True:
+        if await _is_migrated(engine):
+            return
+        await asyncio.sleep(backoff.pause())
 
 
-async def _is_usable(engine: AsyncEngine, *, log: bool = False) -> bool:
+async def _is_migrated(engine: AsyncEngine) -> bool:
     try:
         usable = await is_migrated(engine)
         reason = "its schema is not there or not up to date; run: sovd migrate command-service"
     except Unavailable as error:
         usable, reason = False, error.message
-    if not usable and log:
+    if not usable:
         _log.warning("waiting_for_the_database", reason=reason)
     return usable

@@ -212,4 +212,5 @@ def take_up_to_proto(take_up: TakeUp) -> connector_pb2.TakeUp:
         vehicle_id=take_up.vehicle_id,
         command_name=take_up.command_name,
         traceparent=take_up.traceparent,
+        stream_duration_ms=take_up.stream_duration_ms,
     )

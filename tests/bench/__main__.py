@@ -2,10 +2,10 @@
 
 Prints commands/s, latencies, CPU per command and memory of each process, by concurrency; then the memory of an idle
 WebSocket and of an idle vehicle session; checks every promise over every command; writes JSON to bench_results/.
-Environment: BENCH_SECONDS (per concurrency, 10), CONCURRENCY (1,8,32,128), IDLE (2000), HISTORY (responses to insert
-first; all is then measured before and after), TRACE_SHARE (0.1).
+With --history all is measured before and after that many stored responses were inserted.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -29,11 +29,19 @@ from tests.support.servers import Servers
 from tests.support.system import ADMIN, ROOT, System
 from vehicle_simulator.ledger import EXECUTED, read_ledger
 
-SECONDS = float(os.environ.get("BENCH_SECONDS", "10"))
-CONCURRENCY = [int(part) for part in os.environ.get("CONCURRENCY", "1,8,32,128").split(",")]
-IDLE = int(os.environ.get("IDLE", "2000"))
-HISTORY = int(os.environ.get("HISTORY", "0"))
 VEHICLES = 256
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Speed and memory of the whole system.")
+    parser.add_argument("--history", type=int, default=0, help="stored responses to insert first")
+    parser.add_argument("--seconds", type=float, default=10, help="how long each concurrency is driven")
+    parser.add_argument(
+        "--concurrency", type=lambda text: [int(part) for part in text.split(",")], default=[1, 8, 32, 128]
+    )
+    parser.add_argument("--idle", type=int, default=2000, help="idle WebSockets and vehicles to measure; 0 for none")
+    parser.add_argument("--trace-share", default="0.1", help="share of traces that are sampled")
+    return parser.parse_args()
 
 
 @dataclass
@@ -52,11 +60,12 @@ class Run:
 
 
 def main() -> None:
+    options = _options()
     console = Console(width=150 if not sys.stdout.isatty() else None)
     servers = Servers()
     try:
         with tempfile.TemporaryDirectory(prefix="sovd-bench-") as directory:
-            report = _bench(servers, Path(directory), console)
+            report = _bench(options, servers, Path(directory), console)
     finally:
         servers.close()
     results = ROOT / "bench_results"
@@ -68,12 +77,11 @@ def main() -> None:
         sys.exit(1)
 
 
-def _bench(servers: Servers, directory: Path, console: Console) -> dict[str, Any]:
+def _bench(options: argparse.Namespace, servers: Servers, directory: Path, console: Console) -> dict[str, Any]:
     for name in ("rabbitmq", "postgres", "redis"):
         servers.begin(name)
-    share = os.environ.get("TRACE_SHARE", "0.1")
     os.environ.setdefault("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
-    os.environ.setdefault("OTEL_TRACES_SAMPLER_ARG", share)
+    os.environ.setdefault("OTEL_TRACES_SAMPLER_ARG", options.trace_share)
     database_url = servers.postgres.new_database()
     system = System(
         database_url,
@@ -87,17 +95,17 @@ def _bench(servers: Servers, directory: Path, console: Console) -> dict[str, Any
         system.start()
         at_rest = {name: memory for name, (_, memory) in system.usage().items()}
         vehicle_ids = [vehicle["vehicle_id"] for vehicle in system.start_vehicles()]
-        phases = {"empty": _measure(system, vehicle_ids)}
-        if HISTORY:
-            console.print(f"inserting {HISTORY:,} stored responses …")
-            insert_history(database_url, HISTORY)
-            phases[f"{HISTORY:,} responses"] = _measure(system, vehicle_ids)
+        phases = {"empty": _measure(options, system, vehicle_ids)}
+        if options.history:
+            console.print(f"inserting {options.history:,} stored responses …")
+            insert_history(database_url, options.history)
+            phases[f"{options.history:,} responses"] = _measure(options, system, vehicle_ids)
         runs = [run for phase in phases.values() for run in phase]
         for title, phase in phases.items():
             _print_table(console, title, phase)
         violations = _violations(system, [command_id for run in runs for command_id in run.measured.command_ids])
-        idle_socket = measure_idle_websockets(system, IDLE)
-        idle_vehicle = measure_idle_vehicles(system, IDLE)
+        idle_socket = measure_idle_websockets(system, options.idle) if options.idle else 0.0
+        idle_vehicle = measure_idle_vehicles(system, options.idle) if options.idle else 0.0
         system.stop()
     finally:
         system.kill_all()
@@ -113,16 +121,16 @@ def _bench(servers: Servers, directory: Path, console: Console) -> dict[str, Any
     }
 
 
-def _measure(system: System, vehicle_ids: list[str]) -> list[Run]:
+def _measure(options: argparse.Namespace, system: System, vehicle_ids: list[str]) -> list[Run]:
     token = system.token(ADMIN)
     # Everything is warm before anything counts.
     uvloop.run(drive(system.url, token, vehicle_ids, 32, 3))
-    return [_run(system, token, vehicle_ids, concurrency) for concurrency in CONCURRENCY]
+    return [_run(system, token, vehicle_ids, concurrency, options.seconds) for concurrency in options.concurrency]
 
 
-def _run(system: System, token: str, vehicle_ids: list[str], concurrency: int) -> Run:
+def _run(system: System, token: str, vehicle_ids: list[str], concurrency: int, seconds: float) -> Run:
     before = _usage(system)
-    measured = uvloop.run(drive(system.url, token, vehicle_ids, concurrency, SECONDS))
+    measured = uvloop.run(drive(system.url, token, vehicle_ids, concurrency, seconds))
     after = _usage(system)
     usage = {
         name: Usage(now.cpu_seconds - before[name].cpu_seconds, now.peak_bytes)

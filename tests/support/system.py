@@ -126,6 +126,7 @@ class System:
                 METRICS_PORT="0",
                 CONNECTOR_ADDRESS=f"127.0.0.1:{port}",
                 SEED=str(index + 1),
+                DEMO_DATA="false",
                 **self.simulator_settings,
             )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from command_service.domain.command import Command
 from command_service.domain.events import ViewerEvent, response_event, status_event
@@ -12,7 +13,11 @@ from service_kit.errors import NotFound
 
 # One answer stays well under gRPC's message limit, however long the responses are.
 _MAX_ANSWER_CHARACTERS = 4_000_000
+# Many viewers that are behind share one read: each gets its part, and asks again.
 _UPDATES_EACH = 200
+_UPDATES_AT_ONCE = 2000
+
+Sized = TypeVar("Sized", RecordedResponse, Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +77,8 @@ class ReadCommands:
             if not await uow.commands.get([command_id]):
                 raise _unknown(command_id)
             found = await uow.evidence.page(command_id, limit + 1, after)
-        page = found[:limit]
-        return page, encode_cursor(page[-1].evidence_id) if len(found) > limit else ""
+        page = _fitting(found[:limit])
+        return page, encode_cursor(page[-1].evidence_id) if len(found) > len(page) else ""
 
     async def updates(self, known: Sequence[KnownState]) -> list[Updates]:
         """For each viewer what it does not have, in order: responses, then the status that counts them."""
@@ -101,9 +106,10 @@ async def _responses_after(
 ) -> dict[tuple[str, int], list[RecordedResponse]]:
     """By (command_id, after). One read serves all, unless viewers of one command are at different places."""
     found = {}
+    each = max(1, min(_UPDATES_EACH, _UPDATES_AT_ONCE // max(1, len(behind))))
     while behind:
         after_of = dict(behind)
-        for command_id, responses in (await uow.responses.after_each(list(after_of.items()), _UPDATES_EACH)).items():
+        for command_id, responses in (await uow.responses.after_each(list(after_of.items()), each)).items():
             found[command_id, after_of[command_id]] = responses
         behind = behind - set(after_of.items())
     return found
@@ -116,7 +122,7 @@ def _updates_for(
         return Updates(state.command_id, None, [])
     # Committed after the command was read: counted by a status to come.
     counted = [one for one in responses if state.after < one.sequence_number <= command.responses]
-    fitting = _fitting(counted, room)
+    fitting = _fitting(counted, room, at_least_one=room == _MAX_ANSWER_CHARACTERS)
     events = [response_event(response) for response in fitting]
     complete = state.after + len(fitting) >= command.responses
     if complete and command.revision > state.revision:
@@ -125,13 +131,14 @@ def _updates_for(
     return Updates(state.command_id, command, events, has_more=not complete)
 
 
-def _fitting(responses: Sequence[RecordedResponse], room: int = _MAX_ANSWER_CHARACTERS) -> list[RecordedResponse]:
-    fitting: list[RecordedResponse] = []
-    for response in responses:
-        room -= len(response.body)
-        if room < 0 and fitting:
+def _fitting(found: Sequence[Sized], room: int = _MAX_ANSWER_CHARACTERS, *, at_least_one: bool = True) -> list[Sized]:
+    """The first of them that fit into an answer; where one has to come, it comes however long it is."""
+    fitting: list[Sized] = []
+    for one in found:
+        room -= len(one.body)
+        if room < 0 and not (at_least_one and not fitting):
             break
-        fitting.append(response)
+        fitting.append(one)
     return fitting
 
 

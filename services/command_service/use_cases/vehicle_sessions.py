@@ -37,6 +37,7 @@ class TakeUp:
     vehicle_id: str = ""
     command_name: str = ""
     traceparent: str = ""
+    stream_duration_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +246,7 @@ def _answer(held: HeldCommand, command: Command | None, now: datetime) -> TakeUp
         vehicle_id=command.vehicle_id,
         command_name=command.command_name,
         traceparent=command.traceparent,
+        stream_duration_ms=command.stream_duration_ms,
     )
 
 

@@ -1,6 +1,7 @@
 """The use cases on both databases: accept, dispatch, claim, record, cancel."""
 
 import asyncio
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -81,7 +82,7 @@ class TestSubmit:
 
     async def test_twins_in_one_batch_are_one_command(self, world: World) -> None:
         vehicle_id = await world.vehicle()
-        keyed = {"idempotency_key": "k", "request_hash": b"1"}
+        keyed: dict[str, Any] = {"idempotency_key": "k", "request_hash": b"1"}
         a, b, c = await world.submit_all(
             [
                 a_submission(vehicle_id, **keyed),
@@ -313,8 +314,14 @@ class TestReading:
         (update,) = await world.read.updates([KnownState(command.command_id, 0, 0)])
         assert update.has_more
         assert not any(event.status for event in update.events)
+        # What one viewer fills is not there for the others, who ask again.
+        full, empty = await world.read.updates(
+            [KnownState(command.command_id, 0, 0), KnownState(command.command_id, 1, 0)]
+        )
+        assert full.events
+        assert (empty.events, empty.has_more) == ([], True)
 
     async def test_what_is_not_there(self, world: World) -> None:
         for read in (world.read.get, lambda i: world.read.responses(i, 0, 1), lambda i: world.read.evidence(i, 1, "")):
             with pytest.raises(NotFound):
-                await read(str(uuid4()))  # type: ignore[operator]
+                await read(str(uuid4()))

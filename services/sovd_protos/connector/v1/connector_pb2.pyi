@@ -344,6 +344,7 @@ class TakeUp(_message.Message):
     VEHICLE_ID_FIELD_NUMBER: _builtins.int
     COMMAND_NAME_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    STREAM_DURATION_MS_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     attempt: _builtins.int
     wanted: _builtins.bool
@@ -356,6 +357,8 @@ class TakeUp(_message.Message):
     vehicle_id: _builtins.str
     command_name: _builtins.str
     traceparent: _builtins.str
+    stream_duration_ms: _builtins.int
+    """As in DispatchedCommand: timeout_ms is then the gap between answers."""
     def __init__(
         self,
         *,
@@ -368,10 +371,11 @@ class TakeUp(_message.Message):
         vehicle_id: _builtins.str = ...,
         command_name: _builtins.str = ...,
         traceparent: _builtins.str = ...,
+        stream_duration_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cancel_requested", b"cancel_requested", "command_id", b"command_id", "command_name", b"command_name", "next_number", b"next_number", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent", "vehicle_id", b"vehicle_id", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cancel_requested", b"cancel_requested", "command_id", b"command_id", "command_name", b"command_name", "next_number", b"next_number", "stream_duration_ms", b"stream_duration_ms", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent", "vehicle_id", b"vehicle_id", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
