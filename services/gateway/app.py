@@ -13,6 +13,7 @@ from gateway.middleware import DOCS_PATH, BodyLimit, RequestEdge
 from gateway.openapi import install_openapi
 from gateway.problem_details import install_problem_details
 from gateway.routes import audit, auth, command_types, commands, health, vehicles, websockets
+from gateway.shortcut import Shortcut
 
 TITLE = "sovd-webapp"
 DESCRIPTION = (
@@ -46,7 +47,8 @@ def create_asgi(state: AppState) -> ASGIApp:
     """What the server serves: the application and its surroundings."""
     settings = state.settings
     app = create_app(state)
-    asgi: ASGIApp = BodyLimit(app, settings.max_body_bytes)
+    busiest = Shortcut(app, {("POST", "/api/v1/commands"): commands.submit_command})
+    asgi: ASGIApp = BodyLimit(busiest, settings.max_body_bytes)
     if settings.cors_origins:
         asgi = CORSMiddleware(
             asgi,

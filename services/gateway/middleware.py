@@ -17,6 +17,8 @@ log = get_logger(__name__)
 
 Headers = list[tuple[bytes, bytes]]
 
+UNMATCHED = "unmatched"
+
 _COMMON_HEADERS: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -53,6 +55,8 @@ class RequestEdge:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        # Bound now, when logging is set up: a line that is not wanted then costs next to nothing.
+        self._log = log.bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -74,12 +78,31 @@ class RequestEdge:
             try:
                 await self._app(scope, receive, send_with_headers)
             except Exception:  # the answer was given by then, if it could be
-                log.exception("request_failed", method=method, path=scope["path"])
+                self._log.exception("request_failed", method=method, path=scope["path"])
             route = _route(scope)
             active.set(**{"http.request.method": method, "http.route": route, "http.response.status_code": status})
             if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 active.fail(str(status))
-            _account(scope, method, route, status, time.perf_counter() - started)
+            self._account(scope, method, route, status, time.perf_counter() - started)
+
+    def _account(self, scope: Scope, method: str, route: str, status: int, seconds: float) -> None:
+        key = (method if route != UNMATCHED else "any", route, status)
+        children = _children.get(key)
+        if children is None:
+            counter = HTTP_REQUESTS.labels(key[0], route, str(status))
+            children = _children[key] = (counter, HTTP_DURATION.labels(key[0], route))
+        children[0].inc()
+        children[1].observe(seconds)
+        report = self._log.warning if status >= HTTPStatus.INTERNAL_SERVER_ERROR else self._log.debug
+        # The path alone: a query may carry a ticket or a token.
+        report(
+            "request",
+            method=method,
+            path=scope["path"],
+            status=status,
+            milliseconds=round(seconds * 1000, 1),
+            user=getattr(scope.get("sovd.user"), "username", None),
+        )
 
 
 def _headers_for(scope: Scope) -> Headers:
@@ -97,27 +120,7 @@ def _traceparent(headers: Iterable[tuple[bytes, bytes]]) -> str:
 def _route(scope: Scope) -> str:
     """The route's pattern: a bounded number of label values, whatever clients ask for."""
     route = scope.get("route")
-    return getattr(route, "path_format", "unmatched")
-
-
-def _account(scope: Scope, method: str, route: str, status: int, seconds: float) -> None:
-    key = (method if route != "unmatched" else "any", route, status)
-    children = _children.get(key)
-    if children is None:
-        counter = HTTP_REQUESTS.labels(key[0], route, str(status))
-        children = _children[key] = (counter, HTTP_DURATION.labels(key[0], route))
-    children[0].inc()
-    children[1].observe(seconds)
-    # The path alone: a query may carry a ticket or a token.
-    report = log.warning if status >= HTTPStatus.INTERNAL_SERVER_ERROR else log.debug
-    report(
-        "request",
-        method=method,
-        path=scope["path"],
-        status=status,
-        milliseconds=round(seconds * 1000, 1),
-        user=getattr(scope.get("sovd.user"), "username", None),
-    )
+    return getattr(route, "path_format", UNMATCHED)
 
 
 class BodyLimit:

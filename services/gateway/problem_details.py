@@ -1,6 +1,6 @@
 """The one place where errors become HTTP: RFC 9457 problem details with a stable `code`. Nothing internal leaks."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service_kit.errors import Category, ServiceError
@@ -154,11 +155,30 @@ async def _on_unexpected(_: Request, __: Exception) -> Response:
     return problem_response(problem_body(500, "INTERNAL_ERROR", "something went wrong here; it has been logged"))
 
 
+async def _on_disconnect(_: Request, __: Exception) -> Response:
+    return problem_response(problem_body(400, "BAD_REQUEST", "the request ended before its body did"))
+
+
+_HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    ServiceError: _on_service_error,
+    RequestValidationError: _on_validation_error,
+    HTTPException: _on_http_exception,
+    ClientDisconnect: _on_disconnect,
+}
+# What is not among these is a mistake of ours.
+EXPECTED_ERRORS = tuple(_HANDLERS)
+
+
 def install_problem_details(app: FastAPI) -> None:
-    app.add_exception_handler(ServiceError, _on_service_error)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
     app.add_exception_handler(Exception, _on_unexpected)
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """As the framework would have it answered."""
+    handler = next((handler for kind, handler in _HANDLERS.items() if isinstance(error, kind)), _on_unexpected)
+    return await handler(request, error)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -70,7 +70,7 @@ class FakeCommandService(
         self.requests.append(request)
         vehicle = self._vehicle(request.vehicle_id)
         for field in ("make", "model", "year"):
-            if request.HasField(field):  # type: ignore[arg-type]
+            if request.HasField(field):
                 setattr(vehicle, field, getattr(request, field))
         if request.HasField("link"):
             vehicle.link.CopyFrom(request.link)

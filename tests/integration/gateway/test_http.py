@@ -191,10 +191,16 @@ def has_example(content: dict[str, Any], document: dict[str, Any]) -> bool:
     return False
 
 
-async def test_a_client_that_goes_away_harms_nobody(gateway: Running) -> None:
+@pytest.mark.parametrize("path", ["/api/v1/auth/login", "/api/v1/commands"])
+async def test_a_client_that_goes_away_harms_nobody(
+    gateway: Running, path: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    authorization = (await gateway.headers())["Authorization"]
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\nContent-Type: application/json\r\n"
     for _ in range(10):
         _, writer = await asyncio.open_connection("127.0.0.1", gateway.gateway.port)
-        writer.write(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        writer.write(head.encode() + b"Content-Length: 100\r\n\r\n{")
         await writer.drain()
         writer.transport.abort()
     assert (await gateway.client.get("/health/live")).status_code == 200
+    assert "request_failed" not in "".join(capfd.readouterr())
