@@ -4,7 +4,7 @@
     with command_context(command_id):
         _log.info("command_dispatched", attempt=1)
 
-Everything goes through one chain, the standard library's loggers (uvicorn, grpc, aio_pika, alembic) included, and the
+Everything goes through one chain, the standard library's loggers (uvicorn, grpc, asyncio, alembic) included, and the
 chain takes out what is secret.
 """
 

@@ -1,4 +1,4 @@
-"""The messaging port on RabbitMQ, by aiormq (the protocol layer of aio-pika; see docs/adr for why not aio-pika itself).
+"""The messaging port on RabbitMQ, by aiormq (the layer below aio-pika; see docs/adr/0004).
 
 One connection, kept up in the background: on whatever goes wrong with it or one of its channels it is closed, opened
 again after a pause, and everything is declared anew. There is one way to recover, and a restart of the broker tests it.
@@ -9,10 +9,10 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import cast
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import aiormq
 from aiormq.abc import AbstractConnection
-from yarl import URL
 
 from service_kit.backoff import Backoff
 from service_kit.logging import get_logger
@@ -46,8 +46,7 @@ class RabbitMessaging:
     """
 
     def __init__(self, url: str, *, confirm_seconds: float = 5.0, queue_seconds: float = 10.0) -> None:
-        address = URL(url)
-        self._address = address.update_query(heartbeat=address.query.get("heartbeat", str(HEARTBEAT_SECONDS)))
+        self._address = _with_heartbeat(url)
         self._confirm_seconds = confirm_seconds
         self._queue_seconds = queue_seconds
         self._publisher: asyncio.Future[RabbitPublisher] = asyncio.get_running_loop().create_future()
@@ -172,6 +171,12 @@ class RabbitMessaging:
         self._connection = None
         if self._publisher.done():
             self._publisher = asyncio.get_running_loop().create_future()
+
+
+def _with_heartbeat(url: str) -> str:
+    parts = urlsplit(url)
+    options = {"heartbeat": str(HEARTBEAT_SECONDS), **dict(parse_qsl(parts.query))}
+    return parts._replace(query=urlencode(options)).geturl()
 
 
 def _asked_to_stop() -> bool:
