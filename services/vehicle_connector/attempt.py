@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
@@ -84,6 +85,7 @@ class Attempt:
         "dispatch_number",
         "handed_over",
         "phase",
+        "successor",
         "vehicle_id",
     )
 
@@ -103,6 +105,8 @@ class Attempt:
         self.phase = Phase.WAITING
         self.handed_over = False
         self.cancel_requested = False
+        # What to do once this one is let go of.
+        self.successor: Callable[[], None] | None = None
         self.buffer = ResultBuffer()
         self._connector = connector
         self._link: VehicleLink | None = None

@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from service_kit.logging import get_logger
 from service_kit.tracing import ActiveSpan
@@ -55,26 +56,16 @@ class Executor:
         """A claim was granted. Acted upon once, however often the broker delivers and the service grants."""
         if not self._is_first_grant(dispatched.command_id, dispatched.dispatch_number):
             return
-        attempt = self._new_attempt(dispatched, attempt_number, span)
-        known = self._attempts.get(attempt.key)
-        if known is not None and known.handed_over:
+        start = partial(self._start, dispatched, attempt_number, span)
+        known = self._attempts.get((dispatched.command_id, attempt_number))
+        if known is None:
+            start()
+        elif known.handed_over:
             _log.error("granted_again", command_id=dispatched.command_id, attempt=attempt_number)
-            return
-        if known is not None:  # it was not handed over, and that has been recorded
-            self.forget(known)
-        self._add(attempt)
-        link = self._links.get(dispatched.vehicle_id)
-        hold_back = self.reason_to_hold_back()
-        if attempt.key in self._cancels:
-            attempt.cancel()
-        elif hold_back is not None:
-            attempt.not_handed_over(*hold_back)
-        elif link is None or link.session_epoch != dispatched.session_epoch:
-            attempt.not_handed_over("SESSION_LOST", "The vehicle's session ended before the command was handed over.")
-        elif not link.supports(dispatched.command_name):
-            attempt.refuse("UNSUPPORTED_COMMAND", f"The vehicle does not support {dispatched.command_name}.")
         else:
-            attempt.hand_over_to(link)
+            # It was not handed over and that is recorded, but not acknowledged here: an acknowledgement that is still
+            # on its way must not be taken for one of the new try.
+            known.successor = start
 
     def cancel(self, command_id: str, attempt_number: int) -> None:
         """Remembered when the attempt is not known here: its claim may be on the way."""
@@ -181,6 +172,8 @@ class Executor:
         del others[attempt.key]
         if not others:
             del self._by_vehicle[attempt.vehicle_id]
+        if attempt.successor is not None:
+            attempt.successor()
 
     # --- inside
 
@@ -192,6 +185,22 @@ class Executor:
         if len(self._granted) > _REMEMBERED_GRANTS:
             self._granted.popitem(last=False)
         return True
+
+    def _start(self, dispatched: wire.DispatchedCommand, attempt_number: int, span: ActiveSpan | None) -> None:
+        attempt = self._new_attempt(dispatched, attempt_number, span)
+        self._add(attempt)
+        link = self._links.get(dispatched.vehicle_id)
+        hold_back = self.reason_to_hold_back()
+        if attempt.key in self._cancels:
+            attempt.cancel()
+        elif hold_back is not None:
+            attempt.not_handed_over(*hold_back)
+        elif link is None or link.session_epoch != dispatched.session_epoch:
+            attempt.not_handed_over("SESSION_LOST", "The vehicle's session ended before the command was handed over.")
+        elif not link.supports(dispatched.command_name):
+            attempt.refuse("UNSUPPORTED_COMMAND", f"The vehicle does not support {dispatched.command_name}.")
+        else:
+            attempt.hand_over_to(link)
 
     def _new_attempt(self, dispatched: wire.DispatchedCommand, number: int, span: ActiveSpan | None) -> Attempt:
         command = VehicleCommand(

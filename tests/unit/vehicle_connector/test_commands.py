@@ -212,3 +212,18 @@ async def test_a_command_that_may_have_been_written_is_never_called_not_handed_o
     await world.dispatch.command("c2", VIN)  # this one certainly was not
     await until(lambda: world.service.outcome("c2"))
     assert world.service.results("c1") == []
+
+
+async def test_a_session_lost_while_a_command_waits_for_room_gives_it_back(world: World) -> None:
+    vehicle = await world.vehicle(hello(max_commands=1))
+    await world.dispatch.command("c1", VIN)
+    await until(lambda: vehicle.handed == ["c1"])
+    await world.dispatch.command("c2", VIN)
+    await world.dispatch.command("c3", "WDD0000000000NONE")  # a round trip later c2 is granted, too
+    await until(lambda: world.service.outcome("c3"))
+    vehicle.break_off()
+    await until(lambda: world.service.outcome("c2"))
+    outcome = world.service.outcome("c2")
+    assert outcome is not None
+    assert (outcome.kind, outcome.code) == (Outcome.NOT_HANDED_OVER, "SESSION_LOST")
+    assert world.service.outcome("c1") is None

@@ -7,6 +7,8 @@ recorded is what the vehicle said, in order, once; nothing is handed over twice;
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -19,6 +21,8 @@ from vehicle_connector.vehicle_link import AttemptKey, End, Finished, HandOver, 
 
 WINDOW = 4
 KEY: AttemptKey = ("c1", 1)
+
+Answer = TypeVar("Answer")
 
 
 class ModelVehicle:
@@ -87,8 +91,8 @@ class Connector(RuleBasedStateMachine):
         self.executor = self.run(self.make)
         self.connect()
 
-    def run(self, call):  # type: ignore[no-untyped-def]
-        async def inside():  # type: ignore[no-untyped-def]
+    def run(self, call: Callable[[], Answer]) -> Answer:
+        async def inside() -> Answer:
             return call()
 
         return self.loop.run_until_complete(inside())
@@ -130,6 +134,7 @@ class Connector(RuleBasedStateMachine):
     @rule()
     def lose_session(self) -> None:
         link, self.link = self.link, None
+        assert link is not None
         self.run(lambda: self.executor.on_link_lost(link))
 
     @precondition(lambda self: self.link and self.link.waiting)
@@ -138,6 +143,7 @@ class Connector(RuleBasedStateMachine):
         assert self.link is not None
         hand_over = self.link.waiting.popleft()
         if self.run(hand_over.begin):
+            assert self.lease.may_hand_over()
             self.vehicle.handed_over += 1
             self.vehicle.allowed = hand_over.command.initial_credit
 
@@ -172,7 +178,9 @@ class Connector(RuleBasedStateMachine):
     def push(self, number: int) -> None:
         text = self.vehicle.said[number - 1]
         update = Finished(number, End.COMPLETED, "", "", 0) if text == "finished" else Response(number, text)
-        self.run(lambda: self.executor.on_update(self.link, KEY, update))  # type: ignore[arg-type]
+        link = self.link
+        assert link is not None
+        self.run(lambda: self.executor.on_update(link, KEY, update))
 
     # --- the command service
 
@@ -266,7 +274,14 @@ class Connector(RuleBasedStateMachine):
         assert self.executor.unacknowledged <= WINDOW
 
     def teardown(self) -> None:
-        """Everything quiet, everybody there: all that the vehicle said is recorded."""
+        try:
+            self.settle()
+            assert self.recorded == self.vehicle.said
+        finally:
+            self.loop.close()
+
+    def settle(self) -> None:
+        """Everything quiet, everybody there."""
         for _ in range(100):
             if not self.attached:
                 self.attach_again()
@@ -283,8 +298,6 @@ class Connector(RuleBasedStateMachine):
                 self.acknowledge()
             while self.link and self.link.down:
                 self.read_by_vehicle()
-        assert self.recorded == self.vehicle.said
-        self.loop.close()
 
 
 TestInterleavings = Connector.TestCase
