@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -287,6 +288,36 @@ async def test_a_session_ended_on_one_gateway_ends_on_the_other(start_gateway: S
     # They share no Redis here: the cache of the second runs out.
     second.gateway.state.sessions._clock = lambda: time.monotonic() + 20
     refused(await me(second, token), 401, "INVALID_TOKEN")
+
+
+async def test_a_session_ended_on_one_gateway_ends_at_once_on_others_that_share_a_redis(
+    start_gateway: StartGateway, redis_url: str
+) -> None:
+    first, second = await start_gateway(redis_url=redis_url), await start_gateway(redis_url=redis_url)
+    token = (await first.log_in())["access_token"]
+    sid = jwt.decode(token, options={"verify_signature": False})["sid"]
+    ended = asyncio.Event()
+    second.gateway.state.sessions.watch(sid, ended.set)
+    await eventually(lambda: second.gateway.state.live_events.connected)
+    assert (await me(second, token)).status_code == 200
+    await first.client.post("/api/v1/auth/logout", headers=bearer(token))
+    async with asyncio.timeout(5):
+        await ended.wait()
+    refused(await me(second, token), 401, "INVALID_TOKEN")
+
+
+async def test_housekeeping(gateway: Running, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    await gateway.client.post("/api/v1/auth/ws-ticket", headers=await gateway.headers())
+    logins = gateway.gateway.state.logins
+    monkeypatch.setattr("gateway.logins.HOUSEKEEPING_SECONDS", 0.01)
+    monkeypatch.setattr(logins, "_clock", lambda: datetime.now(UTC) + timedelta(days=30))
+    housekeeping = asyncio.create_task(logins.run_housekeeping())
+    async with asyncio.timeout(10):
+        while await execute(settings, select(login_sessions)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert await execute(settings, select(refresh_tokens)) == []
+    assert await execute(settings, select(ws_tickets)) == []
+    housekeeping.cancel()
 
 
 async def test_users_survive_a_restart(start_gateway: StartGateway, settings: dict[str, Any]) -> None:

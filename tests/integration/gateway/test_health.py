@@ -16,9 +16,9 @@ from gateway import health
 from gateway.composition import compose
 from gateway.settings import GatewaySettings
 from gateway.storage import migrate
-from tests.integration.gateway.conftest import Running, StartGateway, running, until_ready
+from tests.integration.gateway.conftest import Running, StartGateway, eventually, running, until_ready
 from tests.integration.gateway.fake_command_service import FakeCommandService, serving
-from tests.support.servers import PostgresServer
+from tests.support.servers import PostgresServer, RedisServer
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,21 @@ async def test_healthy(gateway: Running) -> None:
         "command_service": "connected",
     }
     assert (await gateway.client.get("/health/live")).json() == {"status": "alive"}
+
+
+async def test_without_redis_it_is_degraded(
+    start_gateway: StartGateway, redis_url: str, redis_server: RedisServer
+) -> None:
+    gateway = await start_gateway(redis_url=redis_url)
+    await eventually(lambda: gateway.gateway.state.live_events.connected)
+    assert (await ready(gateway))[1]["status"] == "healthy"
+    redis_server.stop()
+    await eventually(lambda: not gateway.gateway.state.live_events.connected)
+    status, body = await ready(gateway)
+    assert (status, body["status"], body["redis"]) == (200, "degraded", "disconnected")
+    headers = await gateway.headers()
+    assert (await gateway.client.get("/api/v1/vehicles", headers=headers)).status_code == 200
+    assert (await gateway.client.post("/api/v1/auth/logout", headers=headers)).status_code == 204
 
 
 async def test_answers_are_shared_for_a_moment(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
