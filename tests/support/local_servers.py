@@ -73,11 +73,12 @@ def _install(packages: Sequence[str]) -> None:
         return
     # At run level 1 the packages do not start services of their own.
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    # What is known of the packages may do even where it cannot be brought up to date.
+    subprocess.run(["apt-get", "update"], env=environment, stdin=subprocess.DEVNULL, capture_output=True)
     install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
-    for command in (["apt-get", "update"], install):
-        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise CannotStart(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
+    done = subprocess.run(install, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise CannotStart(f"{' '.join(install)} failed: {done.stderr.strip()[-500:]}")
 
 
 def free_port() -> int:

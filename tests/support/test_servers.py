@@ -13,6 +13,8 @@ import psutil
 import pytest
 import redis
 
+from tests.support import docker_servers, local_servers
+from tests.support import servers as servers_module
 from tests.support.local_servers import LocalRedis
 from tests.support.servers import PostgresServer, RabbitServer, RedisServer, Servers
 
@@ -119,6 +121,61 @@ def test_local_server_ends_with_the_process_that_started_it() -> None:
     server.wait(timeout=30)
     guardian.wait(timeout=30)
     assert not Path(directory).exists()
+
+
+def test_missing_server_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(local_servers, "_PLACES", {name: [] for name in local_servers._PLACES})
+    with pytest.raises(local_servers.CannotStart, match="redis-server is not installed; install it, start Docker, or"):
+        local_servers.find_binary("redis-server")
+
+
+def test_docker_that_answers_but_has_no_image_gives_way_to_local_binaries(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_image() -> None:
+        raise RuntimeError("no such image")
+
+    monkeypatch.setattr(servers_module, "docker_answers", lambda: True)
+    monkeypatch.setattr(servers_module, "DockerRedis", no_image)
+    servers = Servers({})
+    try:
+        servers.redis.flush()
+    finally:
+        servers.close()
+    assert "no such image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1"])
+def test_no_docker_engine_is_no_error(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", address)
+    assert not docker_servers.docker_answers()
+
+
+def test_as_a_command_it_prints_urls_and_runs_until_it_is_asked_to_end(
+    postgres_server: PostgresServer, rabbitmq_server: RabbitServer, redis_server: RedisServer
+) -> None:
+    given = {
+        "TEST_DATABASE_URL": postgres_server.url,
+        "TEST_RABBITMQ_URL": rabbitmq_server.url,
+        "TEST_REDIS_URL": redis_server.url,
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.support.servers"],
+        env=os.environ | given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as command:
+        assert command.stdout is not None
+        lines = [command.stdout.readline() for _ in range(3)]
+        command.send_signal(signal.SIGINT)
+        assert command.wait(30) == 0
+    assert [line.partition("=")[0] for line in lines] == [
+        "export DATABASE_URL",
+        "export RABBITMQ_URL",
+        "export REDIS_URL",
+    ]
 
 
 def test_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,10 +20,3 @@ async def until_it(condition: Callable[[], Awaitable[object]], seconds: float = 
             if await condition():
                 return
             await asyncio.sleep(0.01)
-
-
-async def eventually(question: Callable[[], Awaitable[object]], seconds: float = 30) -> None:
-    """Like until, for what has to be asked for."""
-    async with asyncio.timeout(seconds):
-        while not await question():
-            await asyncio.sleep(0.01)

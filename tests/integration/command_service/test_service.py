@@ -24,7 +24,7 @@ from sovd_protos.command.v1 import command_pb2, command_pb2_grpc
 from sovd_protos.connector.v1 import connector_pb2, connector_pb2_grpc
 from sovd_protos.live.v1.live_pb2 import CommandEvents, VehicleEvents
 from sovd_protos.vehicle.v1 import vehicle_pb2, vehicle_pb2_grpc
-from tests.support.waiting import eventually, until
+from tests.support.waiting import until, until_it
 
 TOKEN = "a-service-token-for-tests"
 VIN = "WDD1234567890ABCD"
@@ -417,7 +417,7 @@ async def test_the_audit_trail_is_recorded_sealed_and_verified(client: Client) -
     async def sealed() -> bool:
         return not (await verify()).unsealed
 
-    await eventually(sealed)
+    await until_it(sealed)
     verified = await verify()
     assert (verified.intact, verified.sealed) == (True, 3)
     first = await client.audit.ListAudit(audit_pb2.ListAuditRequest(limit=2))
@@ -446,7 +446,7 @@ async def test_a_dispatch_that_nobody_takes_waits_for_its_connector(client: Clie
     async def went_back() -> bool:
         return (await client.get(submitted.command_id)).revision >= 3
 
-    await eventually(went_back)
+    await until_it(went_back)
     name = "connector.c1"
     await client.messaging.consume(name, [name], connector.delivered.put, prefetch=100)
     dispatched, answer = await connector.claim()
