@@ -235,7 +235,8 @@ def _started(control: Control) -> Control:
 
 def main() -> None:
     """Start all three and run until Ctrl-C or SIGTERM."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started it in the background, deaf to Ctrl-C
+        signal.signal(number, signal.default_int_handler)
     servers = Servers()
     try:
         for name in ("postgres", "rabbitmq", "redis"):
