@@ -5,9 +5,10 @@ stream: the connector keeps what it has, attaches again and presents it, and not
 """
 
 import asyncio
-import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from command_service import metrics
@@ -20,7 +21,7 @@ from command_service.use_cases.vehicle_sessions import HeldCommand, Hello, Sessi
 from service_kit.batcher import Batcher
 from service_kit.errors import InvalidInput, ServiceError, Unavailable
 from service_kit.logging import get_logger
-from service_kit.tracing import SpanKind, record_span
+from service_kit.tracing import ActiveSpan, SpanKind, start_sampled
 from sovd_protos.connector.v1 import connector_pb2, connector_pb2_grpc
 
 if TYPE_CHECKING:
@@ -211,19 +212,22 @@ class _ConnectorStream:
         self._watch(self._api.claims.enqueue(request), answered)
 
     def _record(self, results: Sequence[connector_pb2.Result]) -> None:
-        started, now = time.time_ns(), datetime.now(UTC)
+        now, spans = datetime.now(UTC), _spans_of(results)
         metrics.BATCH_SIZE.labels("results").observe(len(results))
 
         def recorded(ack: Acknowledgement) -> None:
             self._acks[ack.command_id, ack.attempt] = ack
 
+        last: dict[str, asyncio.Future[Acknowledgement]] = {}
         for result in results:
-            future = self._api.results.enqueue(result_from_proto(result, self.connector_id, now))
+            span = spans.get(result.traceparent)
+            traceparent = result.traceparent if span is None else span.traceparent
+            future = self._api.results.enqueue(result_from_proto(result, self.connector_id, now, traceparent))
             self._watch(future, recorded)
-            if result.traceparent:
-                record_span(
-                    "result.record", result.traceparent, started, kind=SpanKind.SERVER, command_id=result.command_id
-                )
+            if span is not None:
+                last[result.traceparent] = future
+        for traceparent, future in last.items():
+            future.add_done_callback(partial(_end_span, spans[traceparent]))
 
     def _watch(self, future: "asyncio.Future[Answer]", answered: "Callable[[Answer], object] | None" = None) -> None:
         """Calls `answered` with the answer and sends what it left; a failure ends the stream."""
@@ -241,6 +245,30 @@ class _ConnectorStream:
     def _fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
         self._changed.set()
+
+
+def _spans_of(results: Sequence[connector_pb2.Result]) -> dict[str, ActiveSpan]:
+    """By the traceparent they came with: one for all results of an attempt that came together."""
+    sampled = {result.traceparent: result for result in results if result.traceparent}
+    if not sampled:
+        return {}
+    counted = Counter(result.traceparent for result in results)
+    spans = {
+        traceparent: start_sampled(
+            "result.record",
+            traceparent,
+            SpanKind.SERVER,
+            command_id=result.command_id,
+            attempt=result.attempt,
+            results=counted[traceparent],
+        )
+        for traceparent, result in sampled.items()
+    }
+    return {traceparent: span for traceparent, span in spans.items() if span is not None}
+
+
+def _end_span(span: ActiveSpan, future: "asyncio.Future[Acknowledgement]") -> None:
+    span.end(_error_of(future))
 
 
 def _error_of(future: "asyncio.Future[Answer]") -> BaseException | None:

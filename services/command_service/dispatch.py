@@ -1,10 +1,9 @@
 """The dispatcher: looks at the vehicles where something changed, and publishes what was committed to a connector."""
 
 import asyncio
-import time
 from collections.abc import Iterable, Sequence
 
-from command_service import metrics
+from command_service import metrics, observation
 from command_service.domain.command import Command
 from command_service.use_cases.dispatch_commands import DispatchCommands
 from command_service.use_cases.ports import Storage
@@ -12,7 +11,7 @@ from service_kit.batcher import Batcher
 from service_kit.errors import Unavailable
 from service_kit.logging import get_logger
 from service_kit.messaging.port import Messaging, OutgoingMessage
-from service_kit.tracing import SpanKind, record_span
+from service_kit.tracing import ActiveSpan, SpanKind, start_sampled
 from sovd_protos.connector.v1.connector_pb2 import DispatchedCommand
 
 _log = get_logger(__name__)
@@ -81,12 +80,15 @@ class Dispatcher:
         await self._publisher.drain()
 
     async def _publish(self, commands: Sequence[Command]) -> list[None]:
-        errors = await self._messaging.publish([_to_message(command) for command in commands])
+        spans = [_span_of(command) for command in commands]
+        errors = await self._messaging.publish([*map(_to_message, commands, spans)])
         unpublished = []
-        for command, error in zip(commands, errors, strict=True):
+        for command, span, error in zip(commands, spans, errors, strict=True):
             if error is not None:
-                metrics.UNPUBLISHED.labels(type(error).__name__.lower()).inc()
+                observation.not_dispatched(command, error)
                 unpublished.append((command.command_id, command.dispatch_number))
+            if span is not None:
+                span.end(error)
         if unpublished:
             await self._take_back(unpublished)
         return [None] * len(commands)
@@ -98,10 +100,22 @@ class Dispatcher:
             _log.warning("take_back_waits_for_the_watchdog", commands=len(unpublished), reason=error.message)
 
 
-def _to_message(command: Command) -> OutgoingMessage:
-    traceparent = record_span(
-        "command.dispatch", command.traceparent, time.time_ns(), kind=SpanKind.PRODUCER, command_id=command.command_id
+def _span_of(command: Command) -> ActiveSpan | None:
+    """From the publish to the confirm."""
+    return start_sampled(
+        "command.dispatch",
+        command.traceparent,
+        SpanKind.PRODUCER,
+        command_id=command.command_id,
+        command_name=command.command_name,
+        vehicle_id=command.vehicle_id,
+        connector_id=command.connector_id or "",
+        dispatch_number=command.dispatch_number,
     )
+
+
+def _to_message(command: Command, span: ActiveSpan | None) -> OutgoingMessage:
+    traceparent = command.traceparent if span is None else span.traceparent
     body = DispatchedCommand(
         command_id=command.command_id,
         dispatch_number=command.dispatch_number,

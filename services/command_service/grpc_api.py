@@ -1,7 +1,7 @@
 """What the gateway calls: commands, vehicles and the audit trail."""
 
 import json
-import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -28,7 +28,7 @@ from command_service.use_cases.read_commands import KnownState, ReadCommands
 from command_service.use_cases.submit_commands import Accepted, SubmitCommands
 from service_kit.errors import InvalidInput, ServiceError
 from service_kit.grpc_errors import to_domain_error
-from service_kit.tracing import SpanKind, is_sampled, record_span
+from service_kit.tracing import ActiveSpan, SpanKind, is_sampled, start_sampled
 from sovd_protos.audit.v1 import audit_pb2, audit_pb2_grpc
 from sovd_protos.command.v1 import command_pb2, command_pb2_grpc
 from sovd_protos.vehicle.v1 import vehicle_pb2, vehicle_pb2_grpc
@@ -49,14 +49,17 @@ class CommandApi(command_pb2_grpc.CommandServiceServicer):
     async def SubmitCommands(  # noqa: N802
         self, request: command_pb2.SubmitCommandsRequest, context: "Context"
     ) -> command_pb2.SubmitCommandsResponse:
-        started = time.time_ns()
         metrics.BATCH_SIZE.labels("submit").observe(len(request.submissions))
-        answers: list[Accepted | ServiceError] = []
         for submission in request.submissions:
             _require_uuid("command_id", submission.command_id)
-        answers = await self._submit([submission_from_proto(submission) for submission in request.submissions])
-        for submission in request.submissions:
-            record_span("command.accept", submission.traceparent, started, kind=SpanKind.SERVER)
+        spans = _start_spans(request.submissions)
+        try:
+            answers = await self._submit([submission_from_proto(submission) for submission in request.submissions])
+        except BaseException as error:
+            for span in spans.values():
+                span.end(error)
+            raise
+        _end_spans(spans, answers)
         return command_pb2.SubmitCommandsResponse(results=[_submit_result(answer) for answer in answers])
 
     async def GetCommand(  # noqa: N802
@@ -236,6 +239,34 @@ class AuditApi(audit_pb2_grpc.AuditServiceServicer):
             broken_at=verification.broken_at or 0,
             reason=verification.reason,
         )
+
+
+def _start_spans(submissions: Iterable[command_pb2.Submission]) -> dict[int, ActiveSpan]:
+    """By place in the batch, of those that are sampled: their commands' traces go on from the acceptance."""
+    spans = {}
+    for index, submission in enumerate(submissions):
+        span = start_sampled(
+            "command.accept",
+            submission.traceparent,
+            SpanKind.SERVER,
+            command_id=submission.command_id,
+            command_name=submission.command_name,
+            vehicle_id=submission.vehicle_id,
+        )
+        if span is not None:
+            submission.traceparent = span.traceparent
+            spans[index] = span
+    return spans
+
+
+def _end_spans(spans: Mapping[int, ActiveSpan], answers: Sequence[Accepted | ServiceError]) -> None:
+    for index, span in spans.items():
+        answer = answers[index]
+        if isinstance(answer, ServiceError):
+            span.set(code=answer.code)
+        else:
+            span.set(vin=answer[1])
+        span.end()
 
 
 def _submit_result(answer: Accepted | ServiceError) -> command_pb2.SubmitResult:

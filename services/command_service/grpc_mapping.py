@@ -177,7 +177,7 @@ def audit_entry_from_proto(entry: audit_pb2.AuditEntry) -> AuditEntry:
     )
 
 
-def result_from_proto(result: connector_pb2.Result, connector_id: str, now: datetime) -> Result:
+def result_from_proto(result: connector_pb2.Result, connector_id: str, now: datetime, traceparent: str) -> Result:
     return Result(
         command_id=result.command_id,
         attempt=result.attempt,
@@ -185,6 +185,7 @@ def result_from_proto(result: connector_pb2.Result, connector_id: str, now: date
         content=_content(result),
         connector_id=connector_id,
         received_at=now,
+        traceparent=traceparent,
     )
 
 

@@ -1,11 +1,12 @@
-"""Announces committed changes on the live channels and counts them. Bounded, and never in anybody's way."""
+"""Announces committed changes on the live channels, and has them counted. Bounded, and never in anybody's way."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from command_service import metrics
-from command_service.domain.command import Command, Status
+from command_service import metrics, observation
+from command_service.domain.command import Command
 from command_service.domain.events import ViewerEvent, vehicle_event
+from command_service.domain.results import Evidence
 from command_service.domain.vehicle import Vehicle
 from command_service.grpc_mapping import viewer_event_to_proto
 from service_kit.batcher import Batcher
@@ -24,16 +25,19 @@ class LiveAnnouncer:
         self._live_events = live_events
         self._batcher: Batcher[tuple[str, bytes], None] = Batcher(self._publish, max_items=1000)
 
-    def command_changed(self, command: Command, events: list[ViewerEvent]) -> None:
+    def command_changed(self, command: Command, events: list[ViewerEvent], traceparent: str) -> None:
         for event in events:
             if event.status is not None:
-                _count(command, event.status)
+                observation.status_recorded(command, event.status)
         payload = CommandEvents(
             command_id=command.command_id,
             events=[viewer_event_to_proto(event) for event in events],
-            traceparent=command.traceparent if is_sampled(command.traceparent) else "",
+            traceparent=traceparent if is_sampled(traceparent) else "",
         )
         self._enqueue(f"command.{command.command_id}", payload.SerializeToString())
+
+    def results_came_late(self, command: Command, evidence: list[Evidence]) -> None:
+        observation.results_came_late(command, evidence)
 
     def vehicle_changed(self, vehicle: Vehicle, now: datetime) -> None:
         self._enqueue(VEHICLES_CHANNEL, VehicleEvents(json=[vehicle_event(vehicle, now)]).SerializeToString())
@@ -53,16 +57,3 @@ class LiveAnnouncer:
         except ConnectionError:
             metrics.LIVE_EVENTS_DROPPED.inc(len(events))
         return [None] * len(events)
-
-
-def _count(command: Command, status: Status) -> None:
-    name = command.command_name
-    if status.terminal and command.completed_at is not None:
-        metrics.COMMANDS.labels(name, status.value).inc()
-        metrics.COMMAND_DURATION.labels(name).observe((command.completed_at - command.created_at).total_seconds())
-    elif status is Status.IN_PROGRESS and command.started_at is not None:
-        just_handed_over = not command.results_recorded and command.cancel_requested_at is None
-        if just_handed_over:
-            metrics.QUEUE_WAIT.observe((command.started_at - command.created_at).total_seconds())
-    elif status is Status.PENDING:
-        metrics.DISPATCH_RETRIES.labels(name).inc()

@@ -1,7 +1,7 @@
 """Structured logs: JSON with ts, level, event, service, trace_id and command_id; readable lines on a terminal.
 
     _log = get_logger(__name__)
-    with command_context(command_id):
+    with command_context(command_id, traceparent):
         _log.info("command_dispatched", attempt=1)
 
 Everything goes through one chain, the standard library's loggers (uvicorn, grpc, asyncio, alembic) included, and the
@@ -56,9 +56,12 @@ def get_logger(name: str) -> FilteringBoundLogger:
     return cast("FilteringBoundLogger", structlog.get_logger(name))
 
 
-def command_context(command_id: str) -> AbstractContextManager[None]:
-    """Log lines inside carry the command_id, those of tasks started inside too."""
-    return structlog.contextvars.bound_contextvars(command_id=command_id)
+def command_context(command_id: str, traceparent: str = "") -> AbstractContextManager[None]:
+    """Log lines inside carry the command_id, and the trace_id of a `traceparent` that came along with the command
+    (else that of the current trace); those of tasks started inside too.
+    """
+    trace = {"trace_id": tracing.trace_id_of(traceparent)} if traceparent else {}
+    return structlog.contextvars.bound_contextvars(command_id=command_id, **trace)
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -133,6 +136,8 @@ def _route_standard_library(level: str, processors: list[Processor]) -> None:
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = True
+    # It tells at INFO of every look at the schema, readiness probes included.
+    logging.getLogger("alembic").setLevel(max(logging.WARNING, root.level))
 
 
 def _shared_processors(service: str, console: bool) -> list[Processor]:
@@ -140,7 +145,7 @@ def _shared_processors(service: str, console: bool) -> list[Processor]:
         event["logger"] = logger.name
         event["service"] = tracing.service_name() or service
         if trace_id := tracing.current_trace_id():
-            event["trace_id"] = trace_id
+            event.setdefault("trace_id", trace_id)
         return event
 
     render: Processor = (

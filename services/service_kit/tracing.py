@@ -45,7 +45,9 @@ __all__ = [
     "service_name",
     "shutdown_tracing",
     "span",
+    "start_sampled",
     "start_span",
+    "trace_id_of",
 ]
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
@@ -73,9 +75,11 @@ class ActiveSpan(Protocol):
 
     def set(self, **attributes: AttributeValue) -> None: ...
 
+    def rename(self, name: str) -> None: ...
+
     def fail(self, message: str) -> None: ...
 
-    def end(self) -> None: ...
+    def end(self, error: BaseException | None = None) -> None: ...
 
     def __enter__(self) -> "ActiveSpan": ...
 
@@ -96,10 +100,13 @@ class _PassedOn:
     def set(self, **attributes: AttributeValue) -> None:
         pass
 
+    def rename(self, name: str) -> None:
+        pass
+
     def fail(self, message: str) -> None:
         pass
 
-    def end(self) -> None:
+    def end(self, error: BaseException | None = None) -> None:
         pass
 
     def __enter__(self) -> "_PassedOn":
@@ -124,10 +131,15 @@ class _Recorded:
     def set(self, **attributes: AttributeValue) -> None:
         self._span.set_attributes(attributes)
 
+    def rename(self, name: str) -> None:
+        self._span.update_name(name)
+
     def fail(self, message: str) -> None:
         self._span.set_status(Status(StatusCode.ERROR, message))
 
-    def end(self) -> None:
+    def end(self, error: BaseException | None = None) -> None:
+        if isinstance(error, Exception):  # a cancelled call is no error
+            self.fail(f"{type(error).__name__}: {error}")
         self._span.end()
 
     def __enter__(self) -> "_Recorded":
@@ -137,9 +149,7 @@ class _Recorded:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, Exception):  # a cancelled call is no error
-            self.fail(f"{type(error).__name__}: {error}")
-        self._span.end()
+        self.end(error)
         if self._token is not None:
             _traceparent.reset(self._token)
 
@@ -197,6 +207,20 @@ def start_span(
     return _start(name, traceparent, kind, attributes)
 
 
+def start_sampled(
+    name: str,
+    traceparent: str,
+    kind: SpanKind = SpanKind.INTERNAL,
+    **attributes: AttributeValue,
+) -> ActiveSpan | None:
+    """Like start_span, for one of many commands that travel together: None when there is nothing to record, which is
+    so for most of them. Then `traceparent` is what to pass on.
+    """
+    if _Process.tracer is None or not is_sampled(traceparent):
+        return None
+    return _start(name, traceparent, kind, attributes)
+
+
 def record_span(
     name: str,
     traceparent: str,
@@ -226,7 +250,12 @@ def current_traceparent() -> str:
 
 
 def current_trace_id() -> str:
-    return _traceparent.get()[3:35]
+    return trace_id_of(_traceparent.get())
+
+
+def trace_id_of(traceparent: str) -> str:
+    """For logs; "" of none."""
+    return traceparent[3:35]
 
 
 def _start(name: str, traceparent: str | None, kind: SpanKind, attributes: Mapping[str, AttributeValue]) -> ActiveSpan:

@@ -45,6 +45,8 @@ class Result:
     content: str | Progress | Outcome
     connector_id: str
     received_at: datetime
+    # Only of a command whose trace is sampled: what comes of recording the result goes on from here.
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,17 @@ from typing import Protocol
 
 from command_service.domain.command import Command, Status
 from command_service.domain.events import ViewerEvent, response_event, status_event
-from command_service.domain.results import RecordedResponse
+from command_service.domain.results import Evidence, RecordedResponse
 from command_service.domain.vehicle import Vehicle
 
 
 class Announcer(Protocol):
     """Takes over at once and works beside; what it cannot deliver is dropped."""
 
-    def command_changed(self, command: Command, events: list[ViewerEvent]) -> None: ...
+    def command_changed(self, command: Command, events: list[ViewerEvent], traceparent: str) -> None:
+        """`traceparent` is that of the work that made the events."""
+
+    def results_came_late(self, command: Command, evidence: list[Evidence]) -> None: ...
 
     def vehicle_changed(self, vehicle: Vehicle, now: datetime) -> None: ...
 
@@ -33,6 +36,8 @@ class Aftermath:
         self._announcer = announcer
         self._waker = waker
         self._events: dict[str, tuple[Command, list[ViewerEvent]]] = {}
+        self._traceparents: dict[str, str] = {}
+        self._late: dict[str, tuple[Command, list[Evidence]]] = {}
         self._vehicles: list[tuple[Vehicle, datetime]] = []
         self._wake: set[str] = set()
 
@@ -43,6 +48,13 @@ class Aftermath:
         self._of(command).append(status_event(command, now))
         if command.status is Status.PENDING or command.status.terminal:
             self._wake.add(command.vehicle_id)
+
+    def came_late(self, command: Command, evidence: Evidence) -> None:
+        self._late.setdefault(command.command_id, (command, []))[1].append(evidence)
+
+    def made_by(self, command: Command, traceparent: str) -> None:
+        """Its events belong to this span rather than to that of the command's acceptance."""
+        self._traceparents[command.command_id] = traceparent
 
     def accepted(self, command: Command) -> None:
         """Nobody can watch it yet: only the dispatcher is told."""
@@ -56,7 +68,10 @@ class Aftermath:
     def tell(self) -> None:
         """After the commit."""
         for command, events in self._events.values():
-            self._announcer.command_changed(command, events)
+            traceparent = self._traceparents.get(command.command_id, command.traceparent)
+            self._announcer.command_changed(command, events, traceparent)
+        for command, evidence in self._late.values():
+            self._announcer.results_came_late(command, evidence)
         for vehicle, now in self._vehicles:
             self._announcer.vehicle_changed(vehicle, now)
         if self._wake:

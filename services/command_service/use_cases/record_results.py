@@ -55,11 +55,14 @@ class RecordResults:
                         Acknowledgement(result.command_id, result.attempt, result.number, closed=True)
                     )
                     continue
+                if result.traceparent:
+                    aftermath.made_by(command, result.traceparent)
                 revision = command.revision
                 recording = record(command, result, now, self._limits.max_responses_per_command)
                 acknowledgements.append(_acknowledge(command, result, recording))
                 if recording.evidence:
                     evidence.append(recording.evidence)
+                    aftermath.came_late(command, recording.evidence)
                 if recording.response:
                     responses.append(recording.response)
                     aftermath.response_recorded(command, recording.response)

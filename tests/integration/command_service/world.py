@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from command_service.domain.command import Command, Status
 from command_service.domain.events import ViewerEvent
-from command_service.domain.results import Outcome, OutcomeKind, Progress, Result
+from command_service.domain.results import Evidence, Outcome, OutcomeKind, Progress, Result
 from command_service.domain.vehicle import Vehicle
 from command_service.storage import SqlStorage
 from command_service.use_cases.actor import Actor
@@ -35,12 +35,16 @@ class Heard:
 
     events: list[ViewerEvent] = field(default_factory=list)
     vehicles: list[tuple[str, str]] = field(default_factory=list)
+    late: list[Evidence] = field(default_factory=list)
     woken: set[str] = field(default_factory=set)
     cancels: list[str] = field(default_factory=list)
     superseded: list[tuple[str, str, int]] = field(default_factory=list)
 
-    def command_changed(self, command: Command, events: list[ViewerEvent]) -> None:
+    def command_changed(self, command: Command, events: list[ViewerEvent], traceparent: str) -> None:
         self.events += events
+
+    def results_came_late(self, command: Command, evidence: list[Evidence]) -> None:
+        self.late += evidence
 
     def vehicle_changed(self, vehicle: Vehicle, now: datetime) -> None:
         self.vehicles.append((vehicle.vehicle_id, vehicle.connection_status.value))

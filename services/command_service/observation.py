@@ -1,0 +1,51 @@
+"""Counts and logs what became of commands."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from command_service import metrics
+from command_service.domain.command import Command, Status
+from command_service.domain.results import Evidence
+from service_kit.logging import command_context, get_logger
+
+_log = get_logger(__name__)
+
+
+def status_recorded(command: Command, status: Status) -> None:
+    """`status` is the command's, or was on the way there."""
+    if status.terminal and command.completed_at is not None:
+        _ended(command, status, (command.completed_at - command.created_at).total_seconds())
+    elif status is Status.IN_PROGRESS and command.started_at is not None:
+        just_handed_over = not command.results_recorded and command.cancel_requested_at is None
+        if just_handed_over:
+            metrics.QUEUE_WAIT.observe((command.started_at - command.created_at).total_seconds())
+    elif status is Status.PENDING:
+        metrics.DISPATCH_RETRIES.labels(command.command_name).inc()
+        with _about(command):
+            _log.info("command_waits_again", attempt=command.attempt, dispatches=command.dispatch_number)
+
+
+def not_dispatched(command: Command, error: Exception) -> None:
+    """The broker did not take it over."""
+    reason = type(error).__name__.lower()
+    metrics.UNPUBLISHED.labels(reason).inc()
+    with _about(command):
+        _log.warning("command_not_dispatched", reason=reason, connector_id=command.connector_id)
+
+
+def results_came_late(command: Command, evidence: Sequence[Evidence]) -> None:
+    metrics.LATE_RESULTS.inc(len(evidence))
+    with _about(command):
+        _log.info("late_results_kept", results=len(evidence), attempt=evidence[0].attempt, reason=evidence[0].reason)
+
+
+def _ended(command: Command, status: Status, seconds: float) -> None:
+    metrics.COMMANDS.labels(command.command_name, status.value).inc()
+    metrics.COMMAND_DURATION.labels(command.command_name).observe(seconds)
+    if status is not Status.COMPLETED:
+        with _about(command):
+            _log.info("command_not_completed", outcome=status.value, code=command.error_code, attempt=command.attempt)
+
+
+def _about(command: Command) -> AbstractContextManager[None]:
+    return command_context(command.command_id, command.traceparent)
