@@ -31,6 +31,7 @@ _ENDS = {
     End.FAILED: wire.Outcome.FAILED,
     End.CANCELLED: wire.Outcome.CANCELLED,
 }
+_COUNTERS = {number: metrics.OUTCOMES.labels(name.lower()) for name, number in wire.Outcome.Kind.items() if number}
 
 
 class Phase(Enum):
@@ -304,10 +305,9 @@ class Attempt:
 
     def _conclude(self, kind: "wire.Outcome.Kind.ValueType", code: str, message: str, nrc: int = 0) -> None:
         self._emit_outcome(kind, code, message, nrc)
-        outcome = wire.Outcome.Kind.Name(kind).lower()
-        metrics.OUTCOMES.labels(outcome).inc()
+        _COUNTERS[kind].inc()
         if self._span is not None:
-            self._span.set(outcome=outcome, code=code)
+            self._span.set(outcome=wire.Outcome.Kind.Name(kind).lower(), code=code)
         self._end()
 
     def _stop_listening(self) -> None:

@@ -18,6 +18,8 @@ _log = get_logger(__name__)
 _QUEUE_EXPIRES_MS = 300_000
 _CONTROL_PREFETCH = 100
 
+_GRANTED = metrics.CLAIMS.labels("granted")
+
 Supersede = Callable[[str, int], None]
 
 
@@ -64,7 +66,7 @@ class Dispatcher:
             await message.requeue()
             return
         if answer.granted:
-            metrics.CLAIMS.labels("granted").inc()
+            _GRANTED.inc()
             self._executor.hand_over(dispatched, answer.attempt, span)
         else:
             metrics.CLAIMS.labels(answer.refusal).inc()

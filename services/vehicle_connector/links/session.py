@@ -1,5 +1,6 @@
 """A session: the vehicle has dialled in, and commands and updates travel on its one stream."""
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -9,6 +10,7 @@ from vehicle_connector.vehicle_link import AttemptKey, HandOver, VehicleCommand
 
 # A message carries at most about that much of commands.
 _MAX_MESSAGE_BYTES = 1024 * 1024
+_RELEASE_SECONDS = 0.05
 
 
 class SessionLink:
@@ -21,6 +23,7 @@ class SessionLink:
         "_held",
         "_max_commands",
         "_move",
+        "_release_due",
         "_stop",
         "_waiting",
         "_welcome",
@@ -58,6 +61,7 @@ class SessionLink:
         self._cancels: list[wire.Cancel] = []
         self._credits: dict[AttemptKey, wire.Credit] = {}
         self._move: wire.Move | None = None
+        self._release_due = False
 
     # --- the port
 
@@ -77,9 +81,14 @@ class SessionLink:
         self._writer.wake()
 
     def release(self, key: AttemptKey) -> None:
+        """Nobody waits for the vehicle to hear of it: it goes with the next message, or by itself a moment later."""
         self._held.discard(key)
         self._credits[key] = wire.Credit(command_id=key[0], attempt=key[1], closed=True)
-        self._writer.wake()
+        if self._waiting:  # there may be room now
+            self._writer.wake()
+        elif not self._release_due:
+            self._release_due = True
+            asyncio.get_running_loop().call_later(_RELEASE_SECONDS, self._write_releases)
 
     # --- of sessions only
 
@@ -101,6 +110,11 @@ class SessionLink:
     def stop(self) -> None:
         """Ends the stream; who reads from it notices."""
         self._stop()
+
+    def _write_releases(self) -> None:
+        self._release_due = False
+        if self._credits:
+            self._writer.wake()
 
     def _take(self) -> wire.ToVehicle | None:
         if self._welcome is not None:

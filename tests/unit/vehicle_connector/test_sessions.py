@@ -109,6 +109,21 @@ async def test_the_newest_session_of_a_vehicle_wins(world: World) -> None:
     await until(lambda: newer.handed == ["c1"])
 
 
+async def test_an_older_session_that_is_granted_after_a_newer_one_is_no_use(world: World) -> None:
+    world.service.answer_session = False
+    first, second = world.vehicle_soon(), world.vehicle_soon()
+    await until(lambda: len(world.service.opened) == 2)
+    older, newer = [world.service.session_answer(opened) for opened in world.service.opened]
+    world.service.send(wire.ToConnector(session_answers=[newer, older]))
+    vehicles = [await first, await second]
+    epochs = [vehicle.welcome.session_epoch for vehicle in vehicles]
+    assert sorted(epochs) == [0, 2]
+    await until(lambda: vehicles[epochs.index(0)].ended)
+    assert await _reasons(world) == ["superseded"]
+    await world.dispatch.command("c1", VIN, session_epoch=2)
+    await until(lambda: vehicles[epochs.index(2)].handed == ["c1"])
+
+
 async def test_a_session_that_was_superseded_elsewhere_is_closed(world: World) -> None:
     vehicle = await world.vehicle()
     await world.dispatch.supersede(VIN, 1)

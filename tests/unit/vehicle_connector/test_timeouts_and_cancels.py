@@ -44,6 +44,28 @@ async def test_late_answers_are_still_sent_as_evidence(world: World) -> None:
     assert numbered == [(1, "response"), (2, "outcome"), (3, "response"), (4, "outcome")]
 
 
+async def test_evidence_is_taken_also_when_the_service_has_closed_the_attempt(worlds: Worlds) -> None:
+    service = FakeCommandService(recording=False)
+    async with worlds(service) as world:
+        vehicle = await _handed_over(world, timeout_ms=50)
+        await until(lambda: service.arrived)
+        service.acknowledge("c1", 1, closed=True)
+        await vehicle.update(response("c1", 1), finished("c1", 2))
+        await until(lambda: len(service.arrived) == 3)
+        service.acknowledge("c1", 3, closed=True)
+        await until(lambda: "c1" in vehicle.closed)
+
+
+async def test_a_vehicle_that_leaves_after_its_timeout_is_not_waited_for(world: World) -> None:
+    vehicle = await _handed_over(world, timeout_ms=50)
+    await until(lambda: _kind(world) == Outcome.TIMED_OUT)
+    vehicle.break_off()
+    await until(lambda: world.service.closed)
+    world.service.end_stream()
+    await until(lambda: len(world.service.registrations) == 2)
+    assert list(world.service.registrations[-1].commands) == []
+
+
 async def test_evidence_is_not_awaited_for_ever(worlds: Worlds) -> None:
     async with worlds(evidence_seconds=0.1) as world:
         vehicle = await _handed_over(world, timeout_ms=50)
