@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from typing import Any
 
 from limits import RateLimitItem
@@ -179,11 +180,25 @@ class RateLimits:
         self._user = RateLimit("user", user, counter)
         self._address = RateLimit("address", address, counter)
         self.run = counter.run
-        self.check_login = self._login.hit
         self.check_user = self._user.hit
-        self.check_address = self._address.hit
+
+    async def check_login(self, address: str) -> None:
+        await self._login.hit(_network(address))
+
+    async def check_address(self, address: str) -> None:
+        await self._address.hit(_network(address))
 
     @property
     def shared(self) -> bool:
         """Whether they hold across replicas just now."""
         return self._counter.connected
+
+
+def _network(address: str) -> str:
+    """Whoever has one IPv6 address has the 2^64 of its network."""
+    if ":" not in address:
+        return address
+    try:
+        return str(ip_network((address.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return address

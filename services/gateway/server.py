@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from gateway.http_protocol import BoundedHttpProtocol
 from gateway.settings import GatewaySettings
 
 # Subscriptions and the like: what clients send over a WebSocket is small.
@@ -34,7 +35,7 @@ class HttpServer:
         self._server = _Uvicorn(
             uvicorn.Config(
                 asgi,
-                http="httptools",
+                http=BoundedHttpProtocol,
                 ws="websockets-sansio",
                 ws_max_size=WEBSOCKET_MAX_BYTES,
                 ws_per_message_deflate=False,

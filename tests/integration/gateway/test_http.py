@@ -1,6 +1,7 @@
 """The server itself: sizes, headers, proxies, documentation, and what it must never log."""
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from gateway import http_protocol
 from service_kit.logging import configure_logging
 from tests.integration.gateway.conftest import PASSWORDS, Running, StartGateway, bearer, eventually
 from tests.integration.gateway.fake_command_service import FakeCommandService
@@ -69,6 +71,33 @@ async def test_a_wrong_method_is_told_the_right_ones(gateway: Running) -> None:
 async def test_what_is_not_http(gateway: Running) -> None:
     assert (await raw(gateway, b"\x16\x03\x01\x02\x00garbage\r\n\r\n")).startswith(b"HTTP/1.1 400")
     assert (await gateway.client.get("/health/live")).status_code == 200
+
+
+@pytest.mark.parametrize("endless", [b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: "])
+async def test_a_head_without_end(gateway: Running, endless: bytes) -> None:
+    # Cut off while it still sends, a client may find its connection reset before it can read the answer.
+    with contextlib.suppress(ConnectionError):
+        assert (await raw(gateway, endless + b"x" * 600_000)).startswith(b"HTTP/1.1 400")
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.gateway.port)
+    writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 10_000 + b"\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
+async def test_a_head_that_does_not_come(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
+    for beginning in (b"", b"GET / HTTP/1.1\r\nHo"):
+        assert await raw(gateway, beginning) == b""
+    # A request that takes longer than that is not a head that does not come, nor is a connection between requests.
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.gateway.port)
+    for _ in range(2):
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        await reader.readexactly(len(b'{"status":"alive"}'))
+        await asyncio.sleep(0.4)
+    writer.write(b"GET /health/live HTTP/1.1\r\nHo")
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
 
 
 async def test_headers_of_every_answer(gateway: Running) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 from limits import RateLimitItem, parse
 
-from gateway.rate_limits import RateLimit, SharedCounter
+from gateway.rate_limits import RateLimit, RateLimits, SharedCounter
 from service_kit.errors import LimitExceeded
 
 
@@ -88,6 +88,20 @@ async def test_who_is_refused_costs_little(counter: CountingCounter, clock: Cloc
         await limit.hit("10.0.0.1")
     assert refused.value.code == "RATE_LIMITED"
     assert 1 <= refused.value.details["retry_after_seconds"] <= 3600
+
+
+async def test_an_ipv6_network_is_one_address(counter: CountingCounter) -> None:
+    once = parse("1/hour")
+    limits = RateLimits(counter, login=once, user=once, address=once)
+    for check in (limits.check_login, limits.check_address):
+        await check("2001:db8::1")
+        await check("2001:db8:0:1::1")
+        for address in ("2001:db8::2", "2001:db8::ffff%eth0"):
+            with pytest.raises(LimitExceeded):
+                await check(address)
+        await check("not an address: at all")
+        await check("192.0.2.1")
+    await limits.check_user("user-1")
 
 
 async def test_only_so_many_keys_are_remembered(
