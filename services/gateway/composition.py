@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import grpc.aio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.app import create_asgi
@@ -35,6 +36,8 @@ from service_kit.logging import get_logger
 from sovd_protos.audit.v1.audit_pb2_grpc import AuditServiceStub
 from sovd_protos.vehicle.v1.vehicle_pb2_grpc import VehicleServiceStub
 
+# As REDIS_URL: see settings.py.
+IN_MEMORY = "memory://"
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.2, 5.0
 
 log = get_logger(__name__)
@@ -55,6 +58,7 @@ async def compose(settings: GatewaySettings, *, live_events: LiveEvents | None =
         gateway.on_close(engine.dispose)
         passwords = Passwords()
         gateway.on_close(passwords.close)
+        live_events = live_events or _open_live_events(gateway, settings.redis_url)
         gateway.state = _build_state(settings, gateway, engine, live_events, passwords)
         # Bound before anything runs: a port that is taken ends the start here.
         server = HttpServer(create_asgi(gateway.state), settings)
@@ -68,26 +72,13 @@ def _build_state(
     settings: GatewaySettings,
     gateway: Lifecycle,
     engine: AsyncEngine,
-    live_events: LiveEvents | None,
+    live_events: LiveEvents,
     passwords: Passwords,
 ) -> AppState:
-    channel = open_channel(
-        settings.command_service_address, settings.service_token.get_secret_value(), tls=settings.grpc_tls
-    )
-    gateway.on_close(lambda: channel.close(None))
-    if live_events is None:
-        live_events = _open_live_events(settings.redis_url)
-        gateway.on_close(live_events.close)
-    counter = SharedCounter(None if settings.redis_url == "memory://" else settings.redis_url)
-    gateway.on_close(counter.close)
+    channel = _open_channel(gateway, settings)
     command_client = CommandClient(channel)
-    users, sessions = Users(engine), LoginSessions(engine)
-
-    async def find_live(sids: Collection[str]) -> Collection[str]:
-        return await sessions.find_live(sids, datetime.now(UTC))
-
     access_tokens = AccessTokens(settings.jwt_secrets, settings.access_token_seconds)
-    guard = SessionGuard(find_live, live_events)
+    users, sessions, guard = _open_accounts(engine, live_events)
     audit = AuditTrail(AuditOutbox(engine), channel)
     return AppState(
         settings=settings,
@@ -110,24 +101,52 @@ def _build_state(
             session_seconds=settings.refresh_token_seconds,
         ),
         sessions=guard,
-        rate_limits=RateLimits(
-            counter,
-            login=rate(settings.login_rate_limit),
-            user=rate(settings.user_rate_limit),
-            address=rate(settings.address_rate_limit),
-        ),
+        rate_limits=_open_rate_limits(gateway, settings),
         audit=audit,
-        health=Health(
-            ping_database=lambda: ping(engine),
-            redis_connected=lambda: live_events.connected,
-            channel=channel,
-            stopping=lambda: gateway.stopping,
-        ),
+        health=_build_health(gateway, engine, live_events, channel),
     )
 
 
-def _open_live_events(redis_url: str) -> LiveEvents:
-    return InMemoryLiveEvents() if redis_url == "memory://" else RedisLiveEvents(redis_url)
+def _open_channel(gateway: Lifecycle, settings: GatewaySettings) -> grpc.aio.Channel:
+    token = settings.service_token.get_secret_value()
+    channel = open_channel(settings.command_service_address, token, tls=settings.grpc_tls)
+    gateway.on_close(lambda: channel.close(None))
+    return channel
+
+
+def _open_live_events(gateway: Lifecycle, redis_url: str) -> LiveEvents:
+    live_events = InMemoryLiveEvents() if redis_url == IN_MEMORY else RedisLiveEvents(redis_url)
+    gateway.on_close(live_events.close)
+    return live_events
+
+
+def _open_rate_limits(gateway: Lifecycle, settings: GatewaySettings) -> RateLimits:
+    counter = SharedCounter(None if settings.redis_url == IN_MEMORY else settings.redis_url)
+    gateway.on_close(counter.close)
+    return RateLimits(
+        counter,
+        login=rate(settings.login_rate_limit),
+        user=rate(settings.user_rate_limit),
+        address=rate(settings.address_rate_limit),
+    )
+
+
+def _open_accounts(engine: AsyncEngine, live_events: LiveEvents) -> tuple[Users, LoginSessions, SessionGuard]:
+    sessions = LoginSessions(engine)
+
+    async def find_live(sids: Collection[str]) -> Collection[str]:
+        return await sessions.find_live(sids, datetime.now(UTC))
+
+    return Users(engine), sessions, SessionGuard(find_live, live_events)
+
+
+def _build_health(gateway: Lifecycle, engine: AsyncEngine, live: LiveEvents, channel: grpc.aio.Channel) -> Health:
+    return Health(
+        ping_database=lambda: ping(engine),
+        redis_connected=lambda: live.connected,
+        channel=channel,
+        stopping=lambda: gateway.stopping,
+    )
 
 
 def _run_parts(gateway: Gateway, engine: AsyncEngine, passwords: Passwords) -> None:
