@@ -37,7 +37,8 @@ class ConnectorApi(connector_pb2_grpc.ConnectorServiceServicer):
         self.sessions = sessions
         self.lease_ms = int(limits.lease_seconds * 1000)
         self.claims: Batcher[ClaimRequest, ClaimAnswer] = Batcher(claim)
-        self.results: Batcher[Result, Acknowledgement] = Batcher(record, max_items=1000)
+        self._record = record
+        self.results: Batcher[Result, Acknowledgement] = Batcher(self._record_results, max_items=1000)
         self.hellos: Batcher[Hello, SessionOpened] = Batcher(self.sessions.open, max_items=200)
         self.ends: Batcher[SessionEnd, None] = Batcher(self._close_sessions)
         self.renewals: Batcher[tuple[str, bool], bool] = Batcher(self.sessions.renew_leases)
@@ -62,6 +63,18 @@ class ConnectorApi(connector_pb2_grpc.ConnectorServiceServicer):
     async def drain(self) -> None:
         for batcher in (self.claims, self.results, self.hellos, self.ends, self.renewals):
             await batcher.drain()
+
+    async def _record_results(self, results: Sequence[Result]) -> Sequence[Acknowledgement]:
+        """A result that cannot be stored must not keep its batch from being recorded, and be sent for ever: it is
+        dropped, and the attempt ends as one of which nothing more is heard."""
+        try:
+            return await self._record(results)
+        except InvalidInput as error:
+            if len(results) == 1:
+                (lost,) = results
+                _log.error("result_dropped", command_id=lost.command_id, attempt=lost.attempt, reason=error.code)
+                return [Acknowledgement(lost.command_id, lost.attempt, lost.number, closed=True)]
+        return [ack for result in results for ack in await self._record_results([result])]
 
     async def _close_sessions(self, ends: Sequence[SessionEnd]) -> list[None]:
         await self.sessions.close(ends)

@@ -50,8 +50,6 @@ class CommandApi(command_pb2_grpc.CommandServiceServicer):
         self, request: command_pb2.SubmitCommandsRequest, context: "Context"
     ) -> command_pb2.SubmitCommandsResponse:
         metrics.BATCH_SIZE.labels("submit").observe(len(request.submissions))
-        for submission in request.submissions:
-            _require_uuid("command_id", submission.command_id)
         spans = _start_spans(request.submissions)
         try:
             answers = await self._submit([submission_from_proto(submission) for submission in request.submissions])

@@ -35,7 +35,11 @@ def to_microseconds(at: datetime | None) -> int:
 
 
 def from_microseconds(microseconds: int) -> datetime | None:
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC) if microseconds else None
+    """None for 0. Raises InvalidInput for what lies outside of the calendar."""
+    try:
+        return datetime.fromtimestamp(microseconds / 1_000_000, UTC) if microseconds else None
+    except (ValueError, OverflowError):
+        raise InvalidInput("VALIDATION_FAILED", "a time must lie in the years 1 to 9999") from None
 
 
 def actor_from_proto(actor: command_pb2.Actor) -> Actor:
@@ -161,6 +165,7 @@ def audit_entry_from_proto(entry: audit_pb2.AuditEntry) -> AuditEntry:
     """Raises InvalidInput when the entry is not well formed."""
     try:
         details = json.loads(entry.details_json or "{}")
+        json.dumps(details, ensure_ascii=False).encode()  # escaped, half a surrogate pair is JSON; it is no text
     except ValueError as error:
         raise InvalidInput("VALIDATION_FAILED", f"details_json of an audit entry is not JSON: {error}") from None
     return AuditEntry(
@@ -194,12 +199,17 @@ def _content(result: connector_pb2.Result) -> str | Progress | Outcome:
         case "response":
             return result.response
         case "progress":
-            return Progress(result.progress.nrc, result.progress.message)
+            return Progress(_nrc(result.progress.nrc), result.progress.message)
         case _:
             outcome = result.outcome
             # A kind of a newer connector: all that is sure is that it did not complete as this version knows it.
             kind = _OUTCOMES.get(outcome.kind, OutcomeKind.LOST)
-            return Outcome(kind, outcome.code, outcome.message, outcome.nrc, outcome.dispatch_number)
+            return Outcome(kind, outcome.code, outcome.message, _nrc(outcome.nrc), outcome.dispatch_number)
+
+
+def _nrc(value: int) -> int:
+    """One byte (ISO 14229-1); what is none must not fail the batch that it comes with."""
+    return value if value <= 0xFF else 0
 
 
 def take_up_to_proto(take_up: TakeUp) -> connector_pb2.TakeUp:

@@ -25,7 +25,10 @@ def decode_text_pair(cursor: str) -> tuple[str, str] | None:
 def decode_time_and_text(cursor: str) -> tuple[datetime, str] | None:
     """The time travels as microseconds since the Unix epoch."""
     key = _decode(cursor, int, str)
-    return key if key is None else (datetime.fromtimestamp(key[0] / 1_000_000, UTC), key[1])
+    try:
+        return key if key is None else (datetime.fromtimestamp(key[0] / 1_000_000, UTC), key[1])
+    except (ValueError, OverflowError):
+        raise _not_ours() from None
 
 
 def _decode(cursor: str, *kinds: type) -> list | None:  # type: ignore[type-arg]
@@ -37,8 +40,11 @@ def _decode(cursor: str, *kinds: type) -> list | None:  # type: ignore[type-arg]
             raise ValueError("not one of ours")
         if any(isinstance(part, int) and abs(part) >= 2**62 for part in key):
             raise ValueError("out of range")
-    except ValueError:
-        raise InvalidInput(
-            "INVALID_CURSOR", "cursor is not one that this list has given; leave it out to start anew"
-        ) from None
+        json.dumps(key, ensure_ascii=False).encode()  # escaped, half a surrogate pair is JSON; it is no text
+    except (ValueError, RecursionError):
+        raise _not_ours() from None
     return key
+
+
+def _not_ours() -> InvalidInput:
+    return InvalidInput("INVALID_CURSOR", "cursor is not one that this list has given; leave it out to start anew")

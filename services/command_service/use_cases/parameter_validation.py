@@ -29,7 +29,7 @@ def valid_parameters(command_type: CommandType, parameters_json: str) -> dict[st
     """The parameters as an object. Raises InvalidInput INVALID_PARAMETERS, its details by field."""
     try:
         parameters = json.loads(parameters_json or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput("INVALID_PARAMETERS", f"command_params is not JSON: {error}") from None
     errors = sorted(
         _VALIDATORS[command_type.name].iter_errors(parameters), key=lambda error: list(map(str, error.path))

@@ -1,5 +1,6 @@
 """Accepting commands: validate, number, store with key and audit in one transaction, and wake the dispatcher."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,8 @@ from command_service.use_cases.limits import Limits
 from command_service.use_cases.parameter_validation import command_type_named, valid_parameters
 from command_service.use_cases.ports import AlreadyStored, IdempotencyRecord, Storage, UnitOfWork
 from service_kit.errors import Conflict, Forbidden, InvalidInput, LimitExceeded, NotFound, ServiceError
+
+_COMMAND_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,10 @@ class SubmitCommands:
     async def __call__(self, submissions: Sequence[Submission]) -> list[Accepted | ServiceError]:
         """One answer each, in order. Sending a submission again gives the command that it made the first time."""
         batch = _Batch(len(submissions))
+        command_ids: set[str] = set()
         for index, submission in enumerate(submissions):
             try:
+                _require_form(submission, command_ids)
                 batch.open[index] = self._check(submission)
             except ServiceError as error:
                 batch.answers[index] = error
@@ -244,6 +249,18 @@ def _new_command(checked: Checked, now: datetime) -> Command:
         traceparent=submission.traceparent,
         stream_duration_ms=command_type.stream_duration_ms(checked.parameters),
     )
+
+
+def _require_form(submission: Submission, command_ids: set[str]) -> None:
+    """Raises InvalidInput for what the storage would refuse, and with it the whole batch."""
+    command_id, actor = submission.command_id, submission.actor
+    if _COMMAND_ID.fullmatch(command_id) is None:
+        raise InvalidInput("VALIDATION_FAILED", f"command_id must be a UUID in lower case, not {command_id[:50]!r}")
+    if command_id in command_ids:
+        raise InvalidInput("VALIDATION_FAILED", f"command_id {command_id} occurs twice in one call")
+    command_ids.add(command_id)
+    if "\0" in "".join((actor.user_id, actor.username, submission.idempotency_key, submission.traceparent)):
+        raise InvalidInput("VALIDATION_FAILED", "a submission must not contain NUL characters")
 
 
 def _within(name: str, value: int | None, default: int, least: int, most: int) -> int:

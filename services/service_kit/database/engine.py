@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlc
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from service_kit.errors import Unavailable
+from service_kit.errors import InvalidInput, ServiceError, Unavailable
 
 STATEMENT_TIMEOUT_SECONDS = 60
 _READING = "service_kit_reading"
@@ -29,6 +29,7 @@ _AWAY_SQLITE_CODES = (
     "SQLITE_FULL",
     "SQLITE_READONLY",
 )
+_DATA_EXCEPTION = "22"  # class of SQLSTATE: out of range, NUL in a text, not UTF-8
 _CLOSED = ("connection is closed", "connection was closed")
 _NOT_MIGRATED_SQLSTATES = ("3F000", "42P01")  # no such schema, no such table
 
@@ -67,6 +68,10 @@ def open_postgresql(url: URL, application_name: str, pool_size: int, **server_se
         "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
         "jit": "off",
+        # Every statement has its index, and is prepared once. A plan made while a table was empty must not read all of
+        # it when it has grown (statistics come a minute late); planning anew each time costs more than executing.
+        "enable_seqscan": "off",
+        "plan_cache_mode": "force_generic_plan",
     }
     engine = create_async_engine(
         url,
@@ -133,17 +138,20 @@ def reading_engine(engine: AsyncEngine) -> AsyncEngine:
 
 @contextmanager
 def database_errors() -> Iterator[None]:
-    """Turns errors that mean "the database is away" into Unavailable; all others pass."""
+    """Turns errors that mean "the database is away" into Unavailable, and those that mean "no database can store this"
+    into InvalidInput; all others pass."""
     try:
         yield
-    except (SQLAlchemyError, OSError) as error:
-        unavailable = _unavailable(error)
-        if unavailable is None:
+    except (SQLAlchemyError, OSError, OverflowError, UnicodeEncodeError) as error:
+        translated = _translated(error)
+        if translated is None:
             raise
-        raise unavailable from error
+        raise translated from error
 
 
-def _unavailable(error: SQLAlchemyError | OSError) -> Unavailable | None:
+def _translated(error: Exception) -> ServiceError | None:
+    if _is_not_storable(error):
+        return InvalidInput("NOT_STORABLE", "The database cannot store what was given.")
     if _is_away(error):
         return Unavailable("DATABASE_UNAVAILABLE", "The database does not answer; try again.")
     if _is_not_migrated(error):
@@ -151,7 +159,13 @@ def _unavailable(error: SQLAlchemyError | OSError) -> Unavailable | None:
     return None
 
 
-def _is_away(error: SQLAlchemyError | OSError) -> bool:
+def _is_not_storable(error: Exception) -> bool:
+    if isinstance(error, DBAPIError):
+        return _sqlstate(error).startswith(_DATA_EXCEPTION)
+    return isinstance(error, (OverflowError, UnicodeEncodeError))  # SQLite's driver says it so
+
+
+def _is_away(error: Exception) -> bool:
     if isinstance(error, (OSError, PoolTimeout, DisconnectionError)):
         return True
     if not isinstance(error, DBAPIError):
@@ -164,7 +178,7 @@ def _is_away(error: SQLAlchemyError | OSError) -> bool:
     )
 
 
-def _is_not_migrated(error: SQLAlchemyError | OSError) -> bool:
+def _is_not_migrated(error: Exception) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     return _sqlstate(error) in _NOT_MIGRATED_SQLSTATES or str(error.orig).startswith("no such table")

@@ -39,6 +39,12 @@ class TestSubmit:
             ({"timeout_seconds": 0}, "VALIDATION_FAILED"),
             ({"expires_in_seconds": 31 * 24 * 3600}, "VALIDATION_FAILED"),
             ({"priority": 101}, "VALIDATION_FAILED"),
+            ({"command_params": "[" * 100_000}, "INVALID_PARAMETERS"),
+            ({"command_id": "7"}, "VALIDATION_FAILED"),
+            ({"command_id": str(uuid4()).upper()}, "VALIDATION_FAILED"),
+            ({"idempotency_key": "\0"}, "VALIDATION_FAILED"),
+            ({"traceparent": "\0"}, "VALIDATION_FAILED"),
+            ({"actor": Actor("\0", "\0", "engineer")}, "VALIDATION_FAILED"),
             ({"vehicle_id": str(uuid4())}, "UNKNOWN_VEHICLE"),
             ({"actor": Actor(str(uuid4()), "viewer", "viewer")}, "FORBIDDEN"),
         ],
@@ -51,6 +57,12 @@ class TestSubmit:
         assert isinstance(answers[1], ServiceError)
         assert answers[1].code == code
         assert len((await world.read.page(CommandFilter(), 10, ""))[0]) == 2
+
+    async def test_the_same_submission_twice_in_one_call_is_taken_once(self, world: World) -> None:
+        submission = a_submission(await world.vehicle())
+        first, second = await world.submit_all([submission, submission])
+        assert not isinstance(first, ServiceError)
+        assert isinstance(second, InvalidInput)
 
     async def test_errors_name_the_field_and_what_is_allowed(self, world: World) -> None:
         vehicle_id = await world.vehicle()

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service_kit.database import any_of, database_errors, db_now, downgrade, is_migrated, open_engine, upgrade
-from service_kit.errors import Unavailable
+from service_kit.errors import InvalidInput, Unavailable
 from tests.support.sample_database import MIGRATIONS, SCHEMA, parts, things
 
 
@@ -62,6 +62,14 @@ async def test_the_databases_clock_moves_within_a_transaction(migrated: AsyncEng
     assert first <= stored <= second
     assert abs(datetime.now(UTC) - first) < timedelta(minutes=1)
     assert due == 1
+
+
+@pytest.mark.parametrize("place", [2**80, "half a pair: \ud800"])
+async def test_what_cannot_be_stored_is_the_givers_mistake(migrated: AsyncEngine, place: object) -> None:
+    with pytest.raises(InvalidInput) as refused, database_errors():
+        async with migrated.begin() as connection:
+            await connection.execute(text("SELECT CAST(:place AS INTEGER)"), {"place": place})
+    assert refused.value.code == "NOT_STORABLE"
 
 
 @pytest.mark.parametrize("count", [0, 1, 300])

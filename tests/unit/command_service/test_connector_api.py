@@ -1,0 +1,61 @@
+"""What a connector's stream makes of results that cannot be recorded."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from command_service.connector_api import ConnectorApi
+from command_service.domain.results import Result
+from command_service.use_cases.limits import Limits
+from command_service.use_cases.record_results import Acknowledgement
+from service_kit.errors import InvalidInput, Unavailable
+
+POISON = "what no database can store"
+
+
+class Storage:
+    def __init__(self) -> None:
+        self.recorded: list[int] = []
+        self.away = False
+
+    async def record(self, results: Sequence[Result]) -> list[Acknowledgement]:
+        if self.away:
+            raise Unavailable("DATABASE_UNAVAILABLE", "The database does not answer; try again.")
+        if any(result.content == POISON for result in results):
+            raise InvalidInput("NOT_STORABLE", "The database cannot store what was given.")
+        self.recorded += [result.number for result in results]
+        return [Acknowledgement(result.command_id, result.attempt, result.number, closed=False) for result in results]
+
+
+def connector_api(storage: Storage) -> ConnectorApi:
+    unused: Any = None
+    record: Any = storage.record
+
+    class Sessions:
+        open = renew_leases = None
+
+    sessions: Any = Sessions()
+    return ConnectorApi(unused, record, sessions, Limits())
+
+
+def result(number: int, content: str = "{}") -> Result:
+    return Result(f"command {number}", 1, number, content, "c1", datetime.now(UTC))
+
+
+async def test_a_result_that_cannot_be_stored_is_dropped_and_harms_no_other() -> None:
+    storage = Storage()
+    api = connector_api(storage)
+    acks = [api.results.enqueue(one) for one in (result(1), result(2, POISON), result(3))]
+    assert [(await ack).closed for ack in acks] == [False, True, False]
+    assert storage.recorded == [1, 3]
+
+
+async def test_without_the_database_nothing_is_dropped() -> None:
+    storage = Storage()
+    storage.away = True
+    api = connector_api(storage)
+    ack = api.results.enqueue(result(1))
+    with pytest.raises(Unavailable):
+        await ack
