@@ -112,7 +112,7 @@ def _build(settings: Settings, storage: SqlStorage, messaging: Messaging, announ
     dispatcher = Dispatcher(DispatchCommands(storage, announcer, woken), storage, woken, messaging)
     return _Parts(
         commands=CommandApi(
-            SubmitCommands(storage, limits, announcer, woken),
+            SubmitCommands(storage, limits, announcer, woken, dispatcher),
             CancelCommand(storage, control, announcer, woken),
             ReadCommands(storage),
         ),

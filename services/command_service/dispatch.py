@@ -56,7 +56,7 @@ class Dispatcher:
         """One look at a time: what is woken meanwhile waits for the next."""
         while True:
             vehicle_ids = await self._woken.next()
-            if not self._messaging.connected:
+            if not self.connected:
                 # Committing what cannot be published would only take it back; the sweep finds it again.
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
@@ -68,8 +68,16 @@ class Dispatcher:
                 self._woken.wake(vehicle_ids)
                 continue
             metrics.BATCH_SIZE.labels("dispatch").observe(len(commands))
-            for command in commands:
-                self._publisher.enqueue(command)
+            self.publish(commands)
+
+    @property
+    def connected(self) -> bool:
+        return self._messaging.connected
+
+    def publish(self, commands: Sequence[Command]) -> None:
+        """Commands whose dispatch is committed; returns at once."""
+        for command in commands:
+            self._publisher.enqueue(command)
 
     async def sweep(self) -> None:
         """Wakes every vehicle that has work it could do: what another replica or a crash left behind."""

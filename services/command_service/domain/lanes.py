@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from command_service.domain.command import ACTIVE, Status
+from command_service.domain.command import ACTIVE, Command, Status
 
 # ISO 13400-2 table 13: functional group addresses; ISO 15765-4: 11-bit and 29-bit functional request identifiers.
 _FUNCTIONAL_DOIP = range(0xE000, 0xF000)
@@ -56,6 +56,19 @@ class QueueEntry:
     accept_number: int
     status: Status
     expires_at: datetime
+
+
+def queue_entry(command: Command, *, accept_number: int | None = None) -> QueueEntry:
+    return QueueEntry(
+        command.command_id,
+        command.vehicle_id,
+        command.lane,
+        command.exclusive,
+        command.priority,
+        command.accept_number if accept_number is None else accept_number,
+        command.status,
+        command.expires_at,
+    )
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from command_service.storage.session import (
     Session,
     as_arrays,
     as_row,
+    at_most,
     columns_of,
     given,
     given_rows,
@@ -77,7 +78,7 @@ _page_of_chain = (
     select(*_seal_columns)
     .where(audit_seals.c.chain_number > bindparam("after", type_=BigInteger()))
     .order_by(audit_seals.c.chain_number)
-    .limit(_PAGE_OF_CHAIN)
+    .limit(at_most(_PAGE_OF_CHAIN))
     .subquery("seals")
 )
 _sealed = (
@@ -105,7 +106,9 @@ class SqlAuditRepository:
             await self._session.execute(_append_arrays, as_arrays(_entry_columns, rows))
 
     async def page(self, filter_: AuditFilter, limit: int, before: tuple[datetime, str] | None) -> list[AuditEntry]:
-        query = select(*_entry_columns).where(*_conditions(filter_, before)).order_by(*_newest_first).limit(limit)
+        query = (
+            select(*_entry_columns).where(*_conditions(filter_, before)).order_by(*_newest_first).limit(at_most(limit))
+        )
         page = query.subquery("page")
         with_seals = (
             select(*page.c, audit_seals.c.chain_number, audit_seals.c.hash)

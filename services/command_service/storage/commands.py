@@ -1,8 +1,9 @@
 """Commands: one row each, from acceptance to the end and after."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -32,6 +33,7 @@ from command_service.storage.session import (
     UpdateRows,
     already_stored,
     as_arrays,
+    at_most,
     columns_of,
     given_rows,
     identifiers,
@@ -45,9 +47,11 @@ from service_kit.database import any_of, db_now
 _FIELDS = [field.name for field in fields(Command)]
 _STATUS = _FIELDS.index("status")
 # Before it, what is settled when a command is accepted; from it on, what a transition can change.
-_SETTLED = [name for name in _FIELDS[:_STATUS] if name != "accept_number"]
+# What an acceptance that dispatches at once sets differently for each.
+_AT_DISPATCH = ["status", "revision", "dispatch_number", "connector_id", "session_epoch", "dispatched_at"]
+_SETTLED = [*(name for name in _FIELDS[:_STATUS] if name != "accept_number"), *_AT_DISPATCH]
 _CHANGING = _FIELDS[_STATUS:]
-_AT_FIRST = {field.name: field.default for field in fields(Command)[_STATUS:]}
+_AT_FIRST = {field.name: field.default for field in fields(Command)[_STATUS:] if field.name not in _AT_DISPATCH}
 _STATUSES = {status.value: status for status in Status}
 
 _is_open = commands.c.completed_at.is_(None)
@@ -67,8 +71,8 @@ _lock_for_claim = select(
     )
 )
 
-# The order of the arrays is the order in which numbers are issued. All commands begin alike, so only what is settled
-# travels.
+# The order of the arrays is the order in which numbers are issued. In most columns all commands begin alike, and only
+# the others travel.
 _settled_columns = columns_of(commands, _SETTLED)
 _at_first = [literal(value, commands.c[name].type) for name, value in _AT_FIRST.items()]
 _insert_arrays = (
@@ -80,18 +84,20 @@ _insert_rows = InsertRows(commands, _settled_columns, constants=_AT_FIRST)
 _accept_numbers = select(commands.c.command_id, commands.c.accept_number).where(any_of(commands.c.command_id, "ids"))
 _settled_values = attrgetter(*_SETTLED)
 
-_update = UpdateRows(commands, columns_of(commands, ["command_id", *_CHANGING]))
-_changing_values = attrgetter("command_id", *_CHANGING)
+_changing_values = attrgetter(*_CHANGING)
+
+
+@lru_cache
+def _update_of(names: tuple[str, ...]) -> UpdateRows:
+    return UpdateRows(commands, columns_of(commands, ["command_id", *names]))
+
 
 _queue_fields = [field.name for field in fields(QueueEntry)]
 _open_of_vehicles = select(*columns_of(commands, _queue_fields)).where(any_of(commands.c.vehicle_id, "ids"), _is_open)
 _QUEUE_STATUS = _queue_fields.index("status")
-_count_pending = (
-    select(commands.c.vehicle_id, func.count())
-    .where(any_of(commands.c.vehicle_id, "ids"), _is_pending)
-    .group_by(commands.c.vehicle_id)
+_has_open = (
+    select(commands.c.command_id).where(commands.c.vehicle_id == bindparam("vehicle_id"), _is_open).limit(at_most(1))
 )
-_has_open = select(commands.c.command_id).where(commands.c.vehicle_id == bindparam("vehicle_id"), _is_open).limit(1)
 _in_progress_on = select(commands.c.command_id).where(any_of(commands.c.vehicle_id, "ids"), _is_active)
 
 _limit: ColumnElement[int] = bindparam("limit", type_=Integer())
@@ -142,21 +148,19 @@ _blocked = or_(
         _other.c.exclusive,
     ),
 )
-_with_runnable_work = (
-    select(vehicles.c.vehicle_id)
-    .where(
-        vehicles.c.connector_id.is_not(None),
-        vehicles.c.connection_status == "online",
-        vehicles.c.deleted_at.is_(None),
-        exists().where(
-            commands.c.vehicle_id == vehicles.c.vehicle_id,
-            _is_pending,
-            commands.c.expires_at > db_now(),
-            ~_blocked,
-        ),
-    )
-    .limit(_limit)
+_runnable = select(vehicles.c.vehicle_id).where(
+    vehicles.c.connector_id.is_not(None),
+    vehicles.c.connection_status == "online",
+    vehicles.c.deleted_at.is_(None),
+    exists().where(
+        commands.c.vehicle_id == vehicles.c.vehicle_id,
+        _is_pending,
+        commands.c.expires_at > db_now(),
+        ~_blocked,
+    ),
 )
+_with_runnable_work = _runnable.limit(_limit)
+_runnable_among = _runnable.where(any_of(vehicles.c.vehicle_id, "ids"))
 
 # A command's time of acceptance is read and its number issued in one transaction, so that of two commands further apart
 # than this the later one has the higher number: times bound the numbers to look at.
@@ -166,6 +170,8 @@ _NUMBERS_FOLLOW_TIME_WITHIN = timedelta(minutes=5)
 class SqlCommandRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
+        # What can change, of each command that this transaction holds the lock of, as the database has it.
+        self._locked_as: dict[str, tuple[Any, ...]] = {}
 
     async def insert(self, new: Sequence[Command]) -> None:
         if not new:
@@ -190,35 +196,38 @@ class SqlCommandRepository:
     async def lock(self, command_ids: Collection[str]) -> dict[str, Command]:
         locked = {}
         for *values, now in await self._locked(_lock, command_ids):
-            command = _command(values)
+            command = self._take(values, now)
             locked[command.command_id] = command
-            self._session.clock = now
         return locked
 
     async def lock_for_claim(self, command_ids: Collection[str]) -> dict[str, ClaimContext]:
         locked = {}
         for *values, now, epoch, connector_id, lease_until in await self._locked(_lock_for_claim, command_ids):
-            command = _command(values)
+            command = self._take(values, now)
             locked[command.command_id] = ClaimContext(command, epoch, connector_id, lease_until)
-            self._session.clock = now
         return locked
 
     async def update(self, changed: Sequence[Command]) -> None:
+        if not changed:
+            return
         for command in changed:
             command.error_code, command.error_message = storable(command.error_code), storable(command.error_message)
-        await _update(self._session, [_changing_values(command) for command in changed])
+        after = [_changing_values(command) for command in changed]
+        before = [self._locked_as.get(command.command_id) for command in changed]
+        # A transition changes a few of the columns: only what differs from what was locked travels.
+        old: Iterable[Any] = [None] * len(_CHANGING) if None in before else zip(*before, strict=True)
+        columns = zip(_CHANGING, zip(*after, strict=True), old, strict=True)
+        differing = {name: new for name, new, was in columns if new != was}
+        if differing:
+            ids = [command.command_id for command in changed]
+            await _update_of(tuple(differing))(self._session, list(zip(ids, *differing.values(), strict=True)))
+            self._locked_as.update(zip(ids, after, strict=True))
 
     async def open_of_vehicles(self, vehicle_ids: Collection[str]) -> list[QueueEntry]:
         ids = identifiers(vehicle_ids)
         if not ids:
             return []
         return [_queue_entry(row) for row in await self._session.rows(_open_of_vehicles, {"ids": ids})]
-
-    async def count_pending(self, vehicle_ids: Collection[str]) -> dict[str, int]:
-        ids = identifiers(vehicle_ids)
-        if not ids:
-            return {}
-        return dict(await self._session.rows(_count_pending, {"ids": ids}))
 
     async def has_open(self, vehicle_id: str) -> bool:
         if not is_identifier(vehicle_id):
@@ -227,6 +236,10 @@ class SqlCommandRepository:
 
     async def vehicles_with_runnable_work(self, limit: int) -> list[str]:
         return await self._ids(_with_runnable_work, limit=limit)
+
+    async def runnable_among(self, vehicle_ids: Collection[str]) -> list[str]:
+        ids = identifiers(vehicle_ids)
+        return await self._ids(_runnable_among, ids=ids) if ids else []
 
     async def in_progress_on(self, vehicle_ids: Collection[str]) -> list[str]:
         ids = identifiers(vehicle_ids)
@@ -253,7 +266,7 @@ class SqlCommandRepository:
         statuses = sorted(filter_.statuses)
         looks = [_newest([*conditions, _has_status(storable(status))], limit).subquery() for status in statuses]
         together = union_all(*(select(look) for look in looks)).subquery()
-        newest = select(together).order_by(together.c.accept_number.desc()).limit(limit)
+        newest = select(together).order_by(together.c.accept_number.desc()).limit(at_most(limit))
         return list(await self._commands(newest, {}))
 
     async def _ids(self, query: Select[tuple[str]], **parameters: Any) -> list[str]:
@@ -261,6 +274,12 @@ class SqlCommandRepository:
 
     async def _commands(self, query: Select[Any], parameters: dict[str, Any]) -> Iterator[Command]:
         return map(_command, await self._session.rows(query, parameters))
+
+    def _take(self, values: list[Any], now: datetime) -> Command:
+        self._session.clock = now
+        command = _command(values)
+        self._locked_as[command.command_id] = tuple(values[_STATUS:])
+        return command
 
     async def _locked(self, query: Select[Any], command_ids: Collection[str]) -> Sequence[Any]:
         ids = identifiers(command_ids)
@@ -280,7 +299,7 @@ def _queue_entry(row: Sequence[Any]) -> QueueEntry:
 
 
 def _newest(conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
-    return select(*_columns).where(*conditions).order_by(commands.c.accept_number.desc()).limit(limit)
+    return select(*_columns).where(*conditions).order_by(commands.c.accept_number.desc()).limit(at_most(limit))
 
 
 def _has_status(status: str) -> ColumnElement[bool]:
@@ -310,11 +329,11 @@ def _conditions(filter_: CommandFilter, before: int | None) -> Iterator[ColumnEl
 
 def _numbers_from(moment: datetime) -> ColumnElement[bool]:
     earlier = _other.c.created_at < moment - _NUMBERS_FOLLOW_TIME_WITHIN
-    last = select(_other.c.accept_number).where(earlier).order_by(_other.c.created_at.desc()).limit(1)
+    last = select(_other.c.accept_number).where(earlier).order_by(_other.c.created_at.desc()).limit(at_most(1))
     return commands.c.accept_number > func.coalesce(last.scalar_subquery(), 0)
 
 
 def _numbers_before(moment: datetime) -> ColumnElement[bool]:
     later = _other.c.created_at > moment + _NUMBERS_FOLLOW_TIME_WITHIN
-    first = select(_other.c.accept_number).where(later).order_by(_other.c.created_at).limit(1)
+    first = select(_other.c.accept_number).where(later).order_by(_other.c.created_at).limit(at_most(1))
     return commands.c.accept_number < func.coalesce(first.scalar_subquery(), literal(2**62, BigInteger()))

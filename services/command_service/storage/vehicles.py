@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -22,6 +23,7 @@ from command_service.storage.session import (
     already_stored,
     as_arrays,
     as_row,
+    at_most,
     columns_of,
     given,
     given_rows,
@@ -33,6 +35,7 @@ from command_service.storage.tables import vehicles
 from service_kit.database import any_of, db_now
 
 _FIELDS = [field.name for field in fields(Vehicle)]
+_ECUS = _FIELDS.index("ecus")
 _columns = columns_of(vehicles, _FIELDS)
 _stored_columns = [*_columns, vehicles.c.search_text]
 _exists = vehicles.c.deleted_at.is_(None)
@@ -111,7 +114,7 @@ class SqlVehicleRepository:
     async def page(
         self, search: str, connection_status: str, limit: int, after: tuple[str, str] | None
     ) -> list[Vehicle]:
-        query = select(*_columns).where(_exists).order_by(vehicles.c.vin, vehicles.c.vehicle_id).limit(limit)
+        query = select(*_columns).where(_exists).order_by(vehicles.c.vin, vehicles.c.vehicle_id).limit(at_most(limit))
         if search:
             query = query.where(vehicles.c.search_text.contains(storable(search).casefold(), autoescape=True))
         if connection_status:
@@ -136,8 +139,13 @@ def _vehicle(values: Sequence[Any]) -> Vehicle:
     vehicle = Vehicle(*values)
     vehicle.link_kind = LinkKind(vehicle.link_kind)
     vehicle.connection_status = ConnectionStatus(vehicle.connection_status)
-    vehicle.ecus = [Ecu(*ecu) for ecu in json.loads(values[_FIELDS.index("ecus")])]
+    vehicle.ecus = list(_ecus(values[_ECUS]))
     return vehicle
+
+
+@lru_cache
+def _ecus(text: str) -> list[Ecu]:
+    return [Ecu(*ecu) for ecu in json.loads(text)]
 
 
 def _stored(vehicle: Vehicle) -> tuple[Any, ...]:

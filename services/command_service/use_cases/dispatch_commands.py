@@ -17,6 +17,11 @@ class DispatchCommands:
 
     async def __call__(self, vehicle_ids: Collection[str]) -> list[Command]:
         """Commits `dispatched` for every command of the vehicles that may run now, and returns them to be published."""
+        async with self._storage.reading() as uow:
+            # Most vehicles are woken by the end of their last command, and have nothing to do: lock only the others.
+            vehicle_ids = await uow.commands.runnable_among(vehicle_ids)
+        if not vehicle_ids:
+            return []
         aftermath = Aftermath(self._announcer, self._waker)
         async with self._storage.transaction() as uow:
             vehicles = await uow.vehicles.lock(vehicle_ids)

@@ -88,12 +88,13 @@ class CommandRepository(Protocol):
     async def open_of_vehicles(self, vehicle_ids: Collection[str]) -> list[QueueEntry]:
         """All pending, dispatched and in-progress commands of the vehicles."""
 
-    async def count_pending(self, vehicle_ids: Collection[str]) -> dict[str, int]: ...
-
     async def has_open(self, vehicle_id: str) -> bool: ...
 
     async def vehicles_with_runnable_work(self, limit: int) -> list[str]:
         """Vehicles that are online and have pending commands that have not expired."""
+
+    async def runnable_among(self, vehicle_ids: Collection[str]) -> list[str]:
+        """Those of the vehicles that vehicles_with_runnable_work would name: a look without a lock."""
 
     async def in_progress_on(self, vehicle_ids: Collection[str]) -> list[str]:
         """command_ids dispatched or in progress on the vehicles."""

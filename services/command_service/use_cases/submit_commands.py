@@ -1,13 +1,18 @@
-"""Accepting commands: validate, number, store with key and audit in one transaction, and wake the dispatcher."""
+"""Accepting commands: validate, number, store with key and audit in one transaction.
+
+What may run at once is accepted as dispatched, in the same transaction, which already holds its vehicle's lock; what
+has to wait is left to the dispatcher.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from command_service.domain.catalogue import CommandType
-from command_service.domain.command import Command
+from command_service.domain.command import Command, Status
+from command_service.domain.lanes import QueueEntry, Verdict, queue_entry, verdicts
 from command_service.domain.vehicle import Vehicle
 from command_service.use_cases.actor import SUBMITTERS, Actor
 from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
@@ -55,13 +60,29 @@ class Checked:
 Accepted = tuple[Command, str]
 """The command and the VIN of its vehicle."""
 
+_Queues = dict[str, list[QueueEntry]]
+_NOT_ISSUED_YET = 1 << 62
+
+
+class DispatchPublisher(Protocol):
+    """Publishes dispatched commands beside, and takes back those that the broker does not take."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it makes sense to dispatch now."""
+
+    def publish(self, commands: Sequence[Command]) -> None: ...
+
 
 class SubmitCommands:
-    def __init__(self, storage: Storage, limits: Limits, announcer: Announcer, waker: DispatchWaker) -> None:
+    def __init__(
+        self, storage: Storage, limits: Limits, announcer: Announcer, waker: DispatchWaker, publisher: DispatchPublisher
+    ) -> None:
         self._storage = storage
         self._limits = limits
         self._announcer = announcer
         self._waker = waker
+        self._publisher = publisher
 
     async def __call__(self, submissions: Sequence[Submission]) -> list[Accepted | ServiceError]:
         """One answer each, in order. Sending a submission again gives the command that it made the first time."""
@@ -116,18 +137,22 @@ class SubmitCommands:
             vehicles = await uow.vehicles.lock({checked.submission.vehicle_id for checked in batch.open.values()})
             now = await uow.clock()
             await _answer_repeated_keys(uow, batch, batch.keyed())
-            await self._admit(uow, batch, vehicles, now)
+            queues = await _queues(uow, vehicles.keys())
+            self._admit(batch, vehicles, queues, now)
             await _reserve_keys(uow, batch, now)
             accepted = [command for command, _ in batch.admitted.values()]
+            dispatched = _dispatch(accepted, vehicles, queues, now) if self._publisher.connected else []
             if accepted:
                 await uow.commands.insert(accepted)
                 await uow.audit.append([command_submitted(command, now) for command in accepted])
                 await uow.commit()
+        self._publisher.publish(dispatched)
         for command in accepted:
-            aftermath.accepted(command)
+            if command.status is Status.PENDING:
+                aftermath.accepted(command)
 
-    async def _admit(self, uow: UnitOfWork, batch: "_Batch", vehicles: dict[str, Vehicle], now: datetime) -> None:
-        pending = await uow.commands.count_pending(vehicles.keys())
+    def _admit(self, batch: "_Batch", vehicles: dict[str, Vehicle], queues: "_Queues", now: datetime) -> None:
+        pending = {key: sum(entry.status is Status.PENDING for entry in queue) for key, queue in queues.items()}
         for index, checked in batch.unanswered():
             submission = checked.submission
             vehicle = vehicles.get(submission.vehicle_id)
@@ -186,6 +211,32 @@ class _Batch:
                 same = first.request_hash == second.request_hash
                 self.answers[index] = self.admitted[twin] if same else _key_conflict(second)
         return [answer or self.admitted[index] for index, answer in enumerate(self.answers)]
+
+
+async def _queues(uow: UnitOfWork, vehicle_ids: Collection[str]) -> "_Queues":
+    """The open commands of each vehicle."""
+    queues: _Queues = {vehicle_id: [] for vehicle_id in vehicle_ids}
+    for entry in await uow.commands.open_of_vehicles(vehicle_ids):
+        queues[entry.vehicle_id].append(entry)
+    return queues
+
+
+def _dispatch(
+    accepted: Sequence[Command], vehicles: dict[str, Vehicle], queues: "_Queues", now: datetime
+) -> list[Command]:
+    """Commits to their connectors those of the new commands that may run now; returns them."""
+    new = {command.command_id: command for command in accepted}
+    for place, command in enumerate(accepted):
+        # Their numbers are issued at the insert, in this order and above all that are stored.
+        queues[command.vehicle_id].append(queue_entry(command, accept_number=_NOT_ISSUED_YET + place))
+    dispatched = []
+    for vehicle_id in dict.fromkeys(command.vehicle_id for command in accepted):
+        vehicle = vehicles[vehicle_id]
+        for command_id, verdict in verdicts(queues[vehicle_id], now, reachable=vehicle.reachable).items():
+            if verdict is Verdict.RUN and command_id in new:
+                new[command_id].dispatch(vehicle.connector_id or "", vehicle.session_epoch, now)
+                dispatched.append(new[command_id])
+    return dispatched
 
 
 async def _answer_repeated_keys(uow: UnitOfWork, batch: _Batch, keyed: list[tuple[int, Checked]]) -> None:

@@ -1,6 +1,7 @@
 """Rows for the tests of storage: valid, and different where it matters."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -8,7 +9,7 @@ from uuid import uuid4
 from uuid_utils import uuid7
 
 from command_service.domain.audit import AuditEntry
-from command_service.domain.command import Command
+from command_service.domain.command import Command, Status
 from command_service.domain.results import Evidence, RecordedResponse
 from command_service.domain.vehicle import Ecu, LinkKind, Vehicle
 from command_service.storage import SqlStorage
@@ -100,8 +101,11 @@ async def store(
     async with storage.transaction() as uow:
         for vehicle in vehicles:
             await uow.vehicles.insert(vehicle)
-        await uow.commands.insert(commands)
         # What is inserted is new; where a command is further in its life, that is a change of it.
+        new = [replace(one, status=Status.PENDING, revision=1, dispatch_number=0) for one in commands]
+        await uow.commands.insert(new)
+        for one, stored in zip(commands, new, strict=True):
+            one.accept_number = stored.accept_number
         await uow.commands.update([command for command in commands if command.revision > 1])
         await uow.responses.append(responses)
         await uow.audit.append(entries)

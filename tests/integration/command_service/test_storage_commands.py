@@ -122,7 +122,7 @@ async def test_nothing_asked_is_nothing_done(storage: SqlStorage) -> None:
         assert await uow.commands.lock([]) == {}
         assert await uow.commands.lock_for_claim([]) == {}
         assert await uow.commands.open_of_vehicles([]) == []
-        assert await uow.commands.count_pending([]) == {}
+        assert await uow.commands.runnable_among([]) == []
         assert await uow.commands.in_progress_on([]) == []
 
 
@@ -203,7 +203,6 @@ async def test_the_queue_of_vehicles_is_what_is_open(storage: SqlStorage) -> Non
     await store(storage, commands=[pending, active, sent, elsewhere, done])
     async with storage.reading() as uow:
         queue = {entry.command_id: entry for entry in await uow.commands.open_of_vehicles([ours, theirs])}
-        counts = await uow.commands.count_pending([ours, theirs, new_id()])
         active_ids = await uow.commands.in_progress_on([ours, theirs])
         assert await uow.commands.has_open(theirs)
         assert not await uow.commands.has_open(new_id())
@@ -212,7 +211,6 @@ async def test_the_queue_of_vehicles_is_what_is_open(storage: SqlStorage) -> Non
         pending.command_id, ours, pending.lane, True, 7, pending.accept_number, Status.PENDING, pending.expires_at
     )
     assert queue[active.command_id].status is Status.IN_PROGRESS
-    assert counts == {ours: 1}
     assert sorted(active_ids) == sorted([active.command_id, sent.command_id])
 
 

@@ -130,6 +130,41 @@ class TestSubmit:
         assert (await small.submit(vehicle_id, idempotency_key="k", request_hash=b"1")).command_id == first.command_id
 
 
+class TestDispatchOnAcceptance:
+    async def test_what_may_run_is_accepted_as_dispatched(self, world: World) -> None:
+        vehicle_id = await world.vehicle()
+        session = await world.online()
+        world.heard.connected = True
+        world.heard.woken.clear()
+        answers = await world.submit_all([a_submission(vehicle_id), a_submission(vehicle_id)])
+        first, second = (answer[0] for answer in answers if not isinstance(answer, ServiceError))
+        stored = await world.command(first.command_id)
+        assert (stored.status, stored.dispatch_number, stored.revision) == (Status.DISPATCHED, 1, 2)
+        assert (stored.connector_id, stored.session_epoch) == ("c1", session.session_epoch)
+        assert stored.dispatched_at is not None
+        assert [command.command_id for command in world.heard.published] == [first.command_id]
+        assert await world.statuses(second) == [Status.PENDING]
+        assert world.heard.woken == {vehicle_id}
+        assert (await world.claim(stored)).refusal is None
+
+    async def test_never_ahead_of_what_waits(self, world: World) -> None:
+        vehicle_id = await world.vehicle()
+        waiting = await world.submit(vehicle_id)
+        await world.online()
+        world.heard.connected = True
+        later = await world.submit(vehicle_id)
+        beside = await world.submit(vehicle_id, "ReadDataByID")
+        assert await world.statuses(waiting, later, beside) == [Status.PENDING, Status.PENDING, Status.DISPATCHED]
+        urgent = await world.submit(vehicle_id, priority=5)
+        assert await world.statuses(urgent) == [Status.DISPATCHED]
+
+    async def test_an_offline_vehicle_waits(self, world: World) -> None:
+        vehicle_id = await world.vehicle()
+        world.heard.connected = True
+        assert await world.statuses(await world.submit(vehicle_id)) == [Status.PENDING]
+        assert world.heard.published == []
+
+
 class TestDispatch:
     async def test_only_what_may_run_on_a_vehicle_that_is_there(self, world: World) -> None:
         vehicle_id = await world.vehicle()

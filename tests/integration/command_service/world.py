@@ -1,6 +1,6 @@
 """The use cases of the command service on real storage, with small fakes for what they tell the outside."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -39,6 +39,9 @@ class Heard:
     woken: set[str] = field(default_factory=set)
     cancels: list[str] = field(default_factory=list)
     superseded: list[tuple[str, str, int]] = field(default_factory=list)
+    published: list[Command] = field(default_factory=list)
+    # False: acceptances leave all dispatching to the dispatcher.
+    connected: bool = False
 
     def command_changed(self, command: Command, events: list[ViewerEvent], traceparent: str) -> None:
         self.events += events
@@ -48,6 +51,9 @@ class Heard:
 
     def vehicle_changed(self, vehicle: Vehicle, now: datetime) -> None:
         self.vehicles.append((vehicle.vehicle_id, vehicle.connection_status.value))
+
+    def publish(self, commands: Sequence[Command]) -> None:
+        self.published += commands
 
     def wake(self, vehicle_ids: Iterable[str]) -> None:
         self.woken |= set(vehicle_ids)
@@ -66,7 +72,7 @@ class World:
         self.storage = storage
         self.limits = limits or Limits()
         self.heard = heard = Heard()
-        self.submit_all = SubmitCommands(storage, self.limits, heard, heard)
+        self.submit_all = SubmitCommands(storage, self.limits, heard, heard, heard)
         self.dispatch = DispatchCommands(storage, heard, heard)
         self.claim_all = ClaimCommands(storage, heard, heard)
         self.record_all = RecordResults(storage, self.limits, heard, heard)

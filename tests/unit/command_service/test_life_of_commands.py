@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from command_service.domain.command import ACTIVE, MAX_ATTEMPTS, WAITING, Command, Status, UnknownFate
-from command_service.domain.lanes import QueueEntry, Verdict, verdicts
+from command_service.domain.lanes import Verdict, queue_entry, verdicts
 from command_service.domain.results import Outcome, OutcomeKind, Progress, Receipt, Result, record
 from tests.unit.command_service.builders import START, a_command
 
@@ -36,19 +36,6 @@ contents = st.one_of(
         ]
     ),
 )
-
-
-def entry_of(command: Command) -> QueueEntry:
-    return QueueEntry(
-        command.command_id,
-        command.vehicle_id,
-        command.lane,
-        command.exclusive,
-        command.priority,
-        command.accept_number,
-        command.status,
-        command.expires_at,
-    )
 
 
 class LifeOfCommands(RuleBasedStateMachine):
@@ -90,7 +77,7 @@ class LifeOfCommands(RuleBasedStateMachine):
 
     @rule(target=on_the_wire)
     def dispatch(self) -> object:
-        queue = [entry_of(command) for command in self.commands.values() if not command.status.terminal]
+        queue = [queue_entry(command) for command in self.commands.values() if not command.status.terminal]
         dispatched = []
         for command_id, verdict in verdicts(queue, self.now, reachable=self.online).items():
             if verdict is Verdict.RUN:
