@@ -68,15 +68,14 @@ class Executor:
             known.successor = start
 
     def cancel(self, command_id: str, attempt_number: int) -> None:
-        """Remembered when the attempt is not known here: its claim may be on the way."""
+        """Remembered, too: the claim, or a new dispatch of the same attempt, may be on the way."""
         key = command_id, attempt_number
-        attempt = self._attempts.get(key)
-        if attempt is not None:
-            attempt.cancel()
-            return
         self._cancels[key] = None
         if len(self._cancels) > _REMEMBERED_CANCELS:
             self._cancels.popitem(last=False)
+        attempt = self._attempts.get(key)
+        if attempt is not None:
+            attempt.cancel()
 
     def stop_handing_over(self) -> None:
         """For good: the connector is draining."""
