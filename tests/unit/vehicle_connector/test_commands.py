@@ -8,26 +8,27 @@ from sovd_protos.session.v1 import session_pb2
 from tests.support.waiting import until, until_it
 from tests.unit.vehicle_connector.conftest import World, Worlds
 from tests.unit.vehicle_connector.fake_command_service import FakeCommandService
+from tests.unit.vehicle_connector.ids import C1, C2, C3, command_id
 from tests.unit.vehicle_connector.scripted_vehicle import VIN, finished, hello, response
 
 
 async def test_a_command_runs_and_its_results_are_recorded_in_order(world: World) -> None:
     vehicle = await world.vehicle()
-    await world.dispatch.command("c1", VIN, command_params='{"ecuAddress":"0x10"}', repeatable=False, timeout_ms=5000)
+    await world.dispatch.command(C1, VIN, command_params='{"ecuAddress":"0x10"}', repeatable=False, timeout_ms=5000)
     await until(lambda: vehicle.executes)
     execute = vehicle.executes[0]
-    assert (execute.command_id, execute.attempt, execute.command_name) == ("c1", 1, "ReadDTC")
+    assert (execute.command_id, execute.attempt, execute.command_name) == (C1, 1, "ReadDTC")
     assert execute.command_params == '{"ecuAddress":"0x10"}'
     assert (execute.repeatable, execute.timeout_ms, execute.initial_credit) == (False, 5000, 64)
 
     pending = session_pb2.Pending(nrc=0x78, message="working")
     await vehicle.update(
-        session_pb2.CommandUpdate(command_id="c1", attempt=1, number=1, pending=pending),
-        response("c1", 2, '{"code": "P0420"}'),
-        finished("c1", 3),
+        session_pb2.CommandUpdate(command_id=C1, attempt=1, number=1, pending=pending),
+        response(C1, 2, '{"code": "P0420"}'),
+        finished(C1, 3),
     )
-    await until(lambda: "c1" in vehicle.closed)
-    progress, answer, outcome = world.service.results("c1")
+    await until(lambda: C1 in vehicle.closed)
+    progress, answer, outcome = world.service.results(C1)
     assert (progress.progress.nrc, progress.progress.message) == (0x78, "working")
     assert answer.response == '{"code": "P0420"}'
     assert outcome.outcome.kind == Outcome.COMPLETED
@@ -37,28 +38,28 @@ async def test_a_command_runs_and_its_results_are_recorded_in_order(world: World
 async def test_a_command_is_claimed_before_the_vehicle_sees_it(worlds: Worlds) -> None:
     async with worlds(FakeCommandService(granting=False)) as world:
         vehicle = await world.vehicle()
-        await world.dispatch.command("c1", VIN, dispatch_number=7)
+        await world.dispatch.command(C1, VIN, dispatch_number=7)
         await until(lambda: world.service.claims)
         claim = world.service.claims[0]
-        assert (claim.command_id, claim.dispatch_number, claim.session_epoch) == ("c1", 7, 1)
+        assert (claim.command_id, claim.dispatch_number, claim.session_epoch) == (C1, 7, 1)
         # A second command is granted: had the first been written, it would have come before.
         world.service.granting = True
-        await world.dispatch.command("c2", VIN)
+        await world.dispatch.command(C2, VIN)
         await until(lambda: vehicle.executes)
-        assert vehicle.handed == ["c2"]
+        assert vehicle.handed == [C2]
         world.service.grant(claim)
-        await until(lambda: vehicle.handed == ["c2", "c1"])
+        await until(lambda: vehicle.handed == [C2, C1])
 
 
 async def test_a_stale_claim_is_acknowledged_and_the_vehicle_never_sees_the_command(world: World) -> None:
     vehicle = await world.vehicle()
     world.service.refusal = "stale"
-    await world.dispatch.command("c1", VIN)
+    await world.dispatch.command(C1, VIN)
     await until(lambda: world.service.claims)
     world.service.refusal = ""
-    await world.dispatch.command("c2", VIN)
+    await world.dispatch.command(C2, VIN)
     await until(lambda: vehicle.executes)
-    assert vehicle.handed == ["c2"]
+    assert vehicle.handed == [C2]
     assert await world.dead_letters() == []
 
 
@@ -66,27 +67,27 @@ async def test_prefetch_bounds_how_many_claims_are_on_their_way(worlds: Worlds) 
     async with worlds(FakeCommandService(granting=False), prefetch=2) as world:
         vehicle = await world.vehicle()
         for number in range(4):
-            await world.dispatch.command(f"c{number}", VIN)
+            await world.dispatch.command(command_id(f"c{number}"), VIN)
         await until(lambda: len(world.service.claims) == 2)
         world.service.granting = True
         for claim in list(world.service.claims):
             world.service.grant(claim)
-        await until(lambda: vehicle.handed == ["c0", "c1", "c2", "c3"])
+        await until(lambda: vehicle.handed == [command_id(f"c{number}") for number in range(4)])
 
 
 async def test_a_command_that_is_delivered_twice_is_handed_over_once(world: World) -> None:
     vehicle = await world.vehicle()
-    await world.dispatch.command("c1", VIN)
-    await world.dispatch.command("c1", VIN)  # claimed twice at once, one answer for both
+    await world.dispatch.command(C1, VIN)
+    await world.dispatch.command(C1, VIN)  # claimed twice at once, one answer for both
     await until(lambda: vehicle.executes)
-    await world.dispatch.command("c1", VIN)  # claimed again, granted again
+    await world.dispatch.command(C1, VIN)  # claimed again, granted again
     await until(lambda: len(world.service.claims) >= 2)
-    await vehicle.finish("c1", 1)
-    await until(lambda: "c1" in vehicle.closed)
-    await world.dispatch.command("c1", VIN)  # and once more when all is over
-    await world.dispatch.command("c2", VIN)
-    await until(lambda: "c2" in vehicle.handed)
-    assert vehicle.handed == ["c1", "c2"]
+    await vehicle.finish(C1, 1)
+    await until(lambda: C1 in vehicle.closed)
+    await world.dispatch.command(C1, VIN)  # and once more when all is over
+    await world.dispatch.command(C2, VIN)
+    await until(lambda: C2 in vehicle.handed)
+    assert vehicle.handed == [C1, C2]
     assert len(world.service.arrived) == 1
 
 
@@ -99,7 +100,7 @@ async def test_a_malformed_message_goes_to_the_dead_letters_and_the_consumer_liv
     vehicle = await world.vehicle()
     await world.dispatch.raw(body)
     await world.dispatch.raw(body, "control")
-    await world.dispatch.command("c1", VIN)
+    await world.dispatch.command(C1, VIN)
     await until(lambda: vehicle.executes)
     assert await world.dead_letters() == [body, body]
 
@@ -108,9 +109,9 @@ async def test_nothing_is_handed_over_after_the_lease_lapsed(worlds: Worlds) -> 
     service = FakeCommandService(lease_ms=1)
     async with worlds(service) as world:
         vehicle = await world.vehicle()
-        await world.dispatch.command("c1", VIN, dispatch_number=3)
-        await until(lambda: service.outcome("c1"))
-        outcome = service.outcome("c1")
+        await world.dispatch.command(C1, VIN, dispatch_number=3)
+        await until(lambda: service.outcome(C1))
+        outcome = service.outcome(C1)
         assert outcome is not None
         assert (outcome.kind, outcome.code, outcome.dispatch_number) == (Outcome.NOT_HANDED_OVER, "LEASE_LAPSED", 3)
         assert vehicle.handed == []
@@ -123,10 +124,10 @@ async def test_a_lease_that_is_not_renewed_lapses(worlds: Worlds) -> None:
         numbers = iter(range(1, 10_000))
 
         async def is_refused() -> bool:
-            command_id = f"c{next(numbers)}"
-            await world.dispatch.command(command_id, VIN)
-            await until(lambda: command_id in vehicle.handed or service.outcome(command_id))
-            return service.outcome(command_id) is not None
+            tried = command_id(f"c{next(numbers)}")
+            await world.dispatch.command(tried, VIN)
+            await until(lambda: tried in vehicle.handed or service.outcome(tried))
+            return service.outcome(tried) is not None
 
         await until_it(is_refused)
         assert await is_refused()
@@ -136,31 +137,31 @@ async def test_a_command_that_was_not_handed_over_is_handed_over_when_it_is_disp
     service = FakeCommandService(lease_ms=1)
     async with worlds(service) as world:
         vehicle = await world.vehicle()
-        await world.dispatch.command("c1", VIN)
-        await until(lambda: service.outcome("c1"))
+        await world.dispatch.command(C1, VIN)
+        await until(lambda: service.outcome(C1))
         service.lease_ms = 10_000
         before = len(service.renewals)
         await until(lambda: len(service.renewals) > before + 1)
         # A second delivery of that very dispatch is not handed over, even when the service grants it.
-        await world.dispatch.command("c1", VIN)
+        await world.dispatch.command(C1, VIN)
         await until(lambda: len(service.claims) == 2)
         # The service has taken it back: the same attempt, under the next dispatch number.
         service.recorded.clear()
-        await world.dispatch.command("c1", VIN, dispatch_number=2)
+        await world.dispatch.command(C1, VIN, dispatch_number=2)
         await until(lambda: vehicle.handed)
-        await vehicle.update(response("c1", 1), finished("c1", 2))
-        await until(lambda: "c1" in vehicle.closed)
-        assert vehicle.handed == ["c1"]
-        assert [result.number for result in service.results("c1")] == [1, 2]
+        await vehicle.update(response(C1, 1), finished(C1, 2))
+        await until(lambda: C1 in vehicle.closed)
+        assert vehicle.handed == [C1]
+        assert [result.number for result in service.results(C1)] == [1, 2]
 
 
 async def test_a_command_for_a_session_that_is_gone_is_not_handed_over(world: World) -> None:
     vehicle = await world.vehicle()
-    await world.dispatch.command("c1", VIN, session_epoch=99)
-    await world.dispatch.command("c2", "WDD0000000000NONE")
-    await until(lambda: world.service.outcome("c1") and world.service.outcome("c2"))
-    for command_id in ("c1", "c2"):
-        outcome = world.service.outcome(command_id)
+    await world.dispatch.command(C1, VIN, session_epoch=99)
+    await world.dispatch.command(C2, "WDD0000000000NONE")
+    await until(lambda: world.service.outcome(C1) and world.service.outcome(C2))
+    for lost in (C1, C2):
+        outcome = world.service.outcome(lost)
         assert outcome is not None
         assert (outcome.kind, outcome.code) == (Outcome.NOT_HANDED_OVER, "SESSION_LOST")
     assert vehicle.handed == []
@@ -168,62 +169,62 @@ async def test_a_command_for_a_session_that_is_gone_is_not_handed_over(world: Wo
 
 async def test_what_a_vehicle_cannot_do_is_not_sent_to_it(world: World) -> None:
     vehicle = await world.vehicle(hello(capabilities=["ReadDTC"]))
-    await world.dispatch.command("c1", VIN, command_name="ECUReset")
-    await until(lambda: world.service.outcome("c1"))
-    outcome = world.service.outcome("c1")
+    await world.dispatch.command(C1, VIN, command_name="ECUReset")
+    await until(lambda: world.service.outcome(C1))
+    outcome = world.service.outcome(C1)
     assert outcome is not None
     assert (outcome.kind, outcome.code) == (Outcome.FAILED, "UNSUPPORTED_COMMAND")
-    await world.dispatch.command("c2", VIN)
-    await until(lambda: vehicle.handed == ["c2"])
+    await world.dispatch.command(C2, VIN)
+    await until(lambda: vehicle.handed == [C2])
 
 
 async def test_a_vehicle_is_not_handed_more_than_it_can_hold(world: World) -> None:
     vehicle = await world.vehicle(hello(max_commands=1))
-    await world.dispatch.command("c1", VIN)
-    await until(lambda: vehicle.handed == ["c1"])
-    await world.dispatch.command("c2", VIN)
-    await world.dispatch.command("c3", VIN, timeout_ms=50)
-    await until(lambda: world.service.outcome("c3"))
-    outcome = world.service.outcome("c3")
+    await world.dispatch.command(C1, VIN)
+    await until(lambda: vehicle.handed == [C1])
+    await world.dispatch.command(C2, VIN)
+    await world.dispatch.command(C3, VIN, timeout_ms=50)
+    await until(lambda: world.service.outcome(C3))
+    outcome = world.service.outcome(C3)
     assert outcome is not None
     assert (outcome.kind, outcome.code) == (Outcome.NOT_HANDED_OVER, "VEHICLE_BUSY")
-    assert vehicle.handed == ["c1"]
-    await vehicle.finish("c1", 1)
-    await until(lambda: vehicle.handed == ["c1", "c2"])
+    assert vehicle.handed == [C1]
+    await vehicle.finish(C1, 1)
+    await until(lambda: vehicle.handed == [C1, C2])
 
 
 async def test_a_slow_command_does_not_hold_up_the_others_of_its_session(world: World) -> None:
     vehicle = await world.vehicle()
-    await world.dispatch.command("slow", VIN)
-    await world.dispatch.command("quick", VIN)
+    await world.dispatch.command(C1, VIN)
+    await world.dispatch.command(C2, VIN)
     await until(lambda: len(vehicle.handed) == 2)
-    await vehicle.respond("slow", 1)
-    await vehicle.update(response("quick", 1), finished("quick", 2))
-    await until(lambda: "quick" in vehicle.closed)
-    assert world.service.outcome("slow") is None
+    await vehicle.respond(C1, 1)
+    await vehicle.update(response(C2, 1), finished(C2, 2))
+    await until(lambda: C2 in vehicle.closed)
+    assert world.service.outcome(C1) is None
 
 
 async def test_a_command_that_may_have_been_written_is_never_called_not_handed_over(world: World) -> None:
     vehicle = await world.vehicle()
-    await world.dispatch.command("c1", VIN)
-    await until(lambda: vehicle.handed == ["c1"])
+    await world.dispatch.command(C1, VIN)
+    await until(lambda: vehicle.handed == [C1])
     vehicle.break_off()
     await until(lambda: world.service.closed)
-    await world.dispatch.command("c2", VIN)  # this one certainly was not
-    await until(lambda: world.service.outcome("c2"))
-    assert world.service.results("c1") == []
+    await world.dispatch.command(C2, VIN)  # this one certainly was not
+    await until(lambda: world.service.outcome(C2))
+    assert world.service.results(C1) == []
 
 
 async def test_a_session_lost_while_a_command_waits_for_room_gives_it_back(world: World) -> None:
     vehicle = await world.vehicle(hello(max_commands=1))
-    await world.dispatch.command("c1", VIN)
-    await until(lambda: vehicle.handed == ["c1"])
-    await world.dispatch.command("c2", VIN)
-    await world.dispatch.command("c3", "WDD0000000000NONE")  # a round trip later c2 is granted, too
-    await until(lambda: world.service.outcome("c3"))
+    await world.dispatch.command(C1, VIN)
+    await until(lambda: vehicle.handed == [C1])
+    await world.dispatch.command(C2, VIN)
+    await world.dispatch.command(C3, "WDD0000000000NONE")  # a round trip later c2 is granted, too
+    await until(lambda: world.service.outcome(C3))
     vehicle.break_off()
-    await until(lambda: world.service.outcome("c2"))
-    outcome = world.service.outcome("c2")
+    await until(lambda: world.service.outcome(C2))
+    outcome = world.service.outcome(C2)
     assert outcome is not None
     assert (outcome.kind, outcome.code) == (Outcome.NOT_HANDED_OVER, "SESSION_LOST")
-    assert world.service.outcome("c1") is None
+    assert world.service.outcome(C1) is None

@@ -14,6 +14,7 @@ from service_kit.settings import EXIT_BAD_SETTINGS
 from service_kit.tracing import configure_tracing, shutdown_tracing
 from tests.support.waiting import until, until_it
 from tests.unit.vehicle_connector.conftest import World
+from tests.unit.vehicle_connector.ids import C1
 from tests.unit.vehicle_connector.scripted_vehicle import VIN, finished, response
 
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -32,26 +33,26 @@ async def test_a_sampled_command_has_one_span_and_its_context_goes_on(
     world: World, spans: InMemorySpanExporter
 ) -> None:
     vehicle = await world.vehicle()
-    await world.dispatch.command("c1", VIN, traceparent=SAMPLED)
+    await world.dispatch.command(C1, VIN, traceparent=SAMPLED)
     await until(lambda: vehicle.executes)
-    await vehicle.update(response("c1", 1), finished("c1", 2))
-    await until(lambda: "c1" in vehicle.closed)
+    await vehicle.update(response(C1, 1), finished(C1, 2))
+    await until(lambda: C1 in vehicle.closed)
     (span,) = spans.get_finished_spans()
     assert span.name == "connector.execute"
     assert span.parent is not None
     assert f"{span.parent.span_id:016x}" == "b7ad6b7169203331"
     assert span.attributes is not None
-    assert span.attributes["command_id"] == "c1"
+    assert span.attributes["command_id"] == C1
     assert span.attributes["outcome"] == "completed"
     assert span.context is not None
     goes_on = f"00-0af7651916cd43dd8448eb211c80319c-{span.context.span_id:016x}-01"
     assert vehicle.executes[0].traceparent == goes_on
-    assert [result.traceparent for result in world.service.results("c1")] == [goes_on, goes_on]
+    assert [result.traceparent for result in world.service.results(C1)] == [goes_on, goes_on]
 
 
 async def test_a_refused_claim_ends_its_span(world: World, spans: InMemorySpanExporter) -> None:
     world.service.refusal = "expired"
-    await world.dispatch.command("c1", VIN, traceparent=SAMPLED)
+    await world.dispatch.command(C1, VIN, traceparent=SAMPLED)
     await until(spans.get_finished_spans)
     attributes = spans.get_finished_spans()[0].attributes
     assert attributes is not None
@@ -60,12 +61,12 @@ async def test_a_refused_claim_ends_its_span(world: World, spans: InMemorySpanEx
 
 async def test_a_command_that_is_not_sampled_has_none(world: World, spans: InMemorySpanExporter) -> None:
     vehicle = await world.vehicle()
-    await world.dispatch.command("c1", VIN, traceparent=UNSAMPLED)
+    await world.dispatch.command(C1, VIN, traceparent=UNSAMPLED)
     await until(lambda: vehicle.executes)
-    await vehicle.finish("c1", 1)
-    await until(lambda: "c1" in vehicle.closed)
+    await vehicle.finish(C1, 1)
+    await until(lambda: C1 in vehicle.closed)
     assert vehicle.executes[0].traceparent == UNSAMPLED
-    assert world.service.results("c1")[0].traceparent == ""
+    assert world.service.results(C1)[0].traceparent == ""
     assert spans.get_finished_spans() == ()
 
 
@@ -74,15 +75,15 @@ async def test_metrics_tell_what_is_there(world: World) -> None:
     before = REGISTRY.get_sample_value("sovd_connector_outcomes_total", {"outcome": "completed"}) or 0
     assert REGISTRY.get_sample_value("sovd_connector_attached") == 1
     vehicle = await world.vehicle()
-    await world.dispatch.command("c1", VIN)
+    await world.dispatch.command(C1, VIN)
     await until(lambda: vehicle.handed)
-    await vehicle.update(response("c1", 1), finished("c1", 2))
+    await vehicle.update(response(C1, 1), finished(C1, 2))
     await until(lambda: len(world.service.arrived) == 2)
     assert REGISTRY.get_sample_value("sovd_vehicles_connected") == 1
     assert REGISTRY.get_sample_value("sovd_connector_commands_in_flight") == 1
     assert REGISTRY.get_sample_value("sovd_connector_results_unacknowledged") == 2
     assert REGISTRY.get_sample_value("sovd_connector_outcomes_total", {"outcome": "completed"}) == before + 1
-    world.service.acknowledge("c1", 2, closed=True)
+    world.service.acknowledge(C1, 2, closed=True)
     await until(lambda: REGISTRY.get_sample_value("sovd_connector_commands_in_flight") == 0)
     assert REGISTRY.get_sample_value("sovd_connector_results_unacknowledged") == 0
 

@@ -13,12 +13,12 @@ from sovd_protos.vehicle.v1.vehicle_pb2 import Ecu
 from tests.support.waiting import until
 from tests.unit.vehicle_connector.conftest import World, Worlds
 from tests.unit.vehicle_connector.fake_command_service import vehicle_id_of
+from tests.unit.vehicle_connector.ids import C1
 from tests.unit.vehicle_connector.scripted_vehicle import VIN, ScriptedVehicle, finished, hello, response
 from vehicle_connector import command_service_stream, sessions
 from vehicle_connector.links import session_server
 
-COMMAND_ID = "0190a1b2-0000-7000-8000-000000000001"
-HELD = session_pb2.HeldCommand(command_id=COMMAND_ID, attempt=1)
+HELD = session_pb2.HeldCommand(command_id=C1, attempt=1)
 
 
 async def _reasons(world: World, count: int = 1) -> list[str]:
@@ -105,8 +105,8 @@ async def test_the_newest_session_of_a_vehicle_wins(world: World) -> None:
     assert (older.welcome.session_epoch, newer.welcome.session_epoch) == (1, 2)
     await until(lambda: older.ended)
     assert [(end.session_epoch, end.reason) for end in world.service.closed] == [(1, "superseded")]
-    await world.dispatch.command("c1", VIN, session_epoch=2)
-    await until(lambda: newer.handed == ["c1"])
+    await world.dispatch.command(C1, VIN, session_epoch=2)
+    await until(lambda: newer.handed == [C1])
 
 
 async def test_an_older_session_that_is_granted_after_a_newer_one_is_no_use(world: World) -> None:
@@ -120,8 +120,8 @@ async def test_an_older_session_that_is_granted_after_a_newer_one_is_no_use(worl
     assert sorted(epochs) == [0, 2]
     await until(lambda: vehicles[epochs.index(0)].ended)
     assert await _reasons(world) == ["superseded"]
-    await world.dispatch.command("c1", VIN, session_epoch=2)
-    await until(lambda: vehicles[epochs.index(2)].handed == ["c1"])
+    await world.dispatch.command(C1, VIN, session_epoch=2)
+    await until(lambda: vehicles[epochs.index(2)].handed == [C1])
 
 
 async def test_a_session_that_was_superseded_elsewhere_is_closed(world: World) -> None:
@@ -135,8 +135,8 @@ async def test_a_newer_session_than_the_superseded_one_stays(world: World) -> No
     await world.vehicle()
     newer = await world.vehicle()
     await world.dispatch.supersede(VIN, 1)
-    await world.dispatch.command("c1", VIN, session_epoch=2)
-    await until(lambda: newer.handed == ["c1"])
+    await world.dispatch.command(C1, VIN, session_epoch=2)
+    await until(lambda: newer.handed == [C1])
     assert not newer.ended
 
 
@@ -180,8 +180,8 @@ async def test_heartbeats_are_collected_for_the_command_service(world: World, mo
 async def _lost(world: World, *updates: session_pb2.CommandUpdate, **fields: object) -> ScriptedVehicle:
     """A vehicle was handed a command, sent some updates and is gone."""
     vehicle = await world.vehicle()
-    await world.dispatch.command(COMMAND_ID, VIN, **fields)
-    await until(lambda: vehicle.handed == [COMMAND_ID])
+    await world.dispatch.command(C1, VIN, **fields)
+    await until(lambda: vehicle.handed == [C1])
     await vehicle.update(*updates)
     await until(lambda: len(world.service.arrived) == len(updates))
     vehicle.break_off()
@@ -190,47 +190,45 @@ async def _lost(world: World, *updates: session_pb2.CommandUpdate, **fields: obj
 
 
 async def test_a_vehicle_that_comes_back_goes_on_where_it_was(world: World) -> None:
-    await _lost(world, response(COMMAND_ID, 1, '{"n":1}'))
+    await _lost(world, response(C1, 1, '{"n":1}'))
     vehicle = await world.vehicle(hello(held=[HELD]))
-    assert [(held.command_id, held.attempt) for held in world.service.opened[-1].held] == [(COMMAND_ID, 1)]
+    assert [(held.command_id, held.attempt) for held in world.service.opened[-1].held] == [(C1, 1)]
     resume = vehicle.welcome.resume[0]
-    assert (resume.command_id, resume.wanted, resume.next_number, resume.initial_credit) == (COMMAND_ID, True, 2, 64)
+    assert (resume.command_id, resume.wanted, resume.next_number, resume.initial_credit) == (C1, True, 2, 64)
     await until(lambda: vehicle.credits)
     assert (vehicle.credits[0].recorded, vehicle.credits[0].allowed) == (1, 65)
-    await vehicle.update(response(COMMAND_ID, 2, '{"n":2}'), finished(COMMAND_ID, 3))
-    await until(lambda: COMMAND_ID in vehicle.closed)
-    assert [result.response for result in world.service.results(COMMAND_ID)] == ['{"n":1}', '{"n":2}', ""]
+    await vehicle.update(response(C1, 2, '{"n":2}'), finished(C1, 3))
+    await until(lambda: C1 in vehicle.closed)
+    assert [result.response for result in world.service.results(C1)] == ['{"n":1}', '{"n":2}', ""]
     assert vehicle.handed == []
 
 
 async def test_what_the_vehicle_sends_again_is_recorded_once(world: World) -> None:
     world.service.recording = False
-    await _lost(world, response(COMMAND_ID, 1), response(COMMAND_ID, 2))
+    await _lost(world, response(C1, 1), response(C1, 2))
     vehicle = await world.vehicle(hello(held=[HELD]))
     assert vehicle.welcome.resume[0].next_number == 1  # nothing is recorded: the vehicle must keep it
-    await vehicle.update(response(COMMAND_ID, 1), response(COMMAND_ID, 2), finished(COMMAND_ID, 3))
+    await vehicle.update(response(C1, 1), response(C1, 2), finished(C1, 3))
     await until(lambda: len(world.service.arrived) == 3)
     assert [result.number for result in world.service.arrived] == [1, 2, 3]
 
 
 async def test_a_command_of_another_connector_is_adopted(world: World) -> None:
-    world.service.take_ups[COMMAND_ID, 1] = wire.TakeUp(
-        command_id=COMMAND_ID, attempt=1, wanted=True, next_number=4, timeout_ms=60_000, command_name="ReadDTC"
+    world.service.take_ups[C1, 1] = wire.TakeUp(
+        command_id=C1, attempt=1, wanted=True, next_number=4, timeout_ms=60_000, command_name="ReadDTC"
     )
     vehicle = await world.vehicle(hello(held=[HELD]))
     assert vehicle.welcome.resume[0].next_number == 4
-    await vehicle.update(response(COMMAND_ID, 4), finished(COMMAND_ID, 5))
+    await vehicle.update(response(C1, 4), finished(C1, 5))
     await until(lambda: len(world.service.arrived) == 2)
     assert [result.number for result in world.service.arrived] == [4, 5]
 
 
 async def test_a_resumed_command_times_out_by_what_is_left(world: World) -> None:
-    world.service.take_ups[COMMAND_ID, 1] = wire.TakeUp(
-        command_id=COMMAND_ID, attempt=1, wanted=True, next_number=1, timeout_ms=30
-    )
+    world.service.take_ups[C1, 1] = wire.TakeUp(command_id=C1, attempt=1, wanted=True, next_number=1, timeout_ms=30)
     vehicle = await world.vehicle(hello(held=[HELD]))
-    await until(lambda: world.service.outcome(COMMAND_ID))
-    outcome = world.service.outcome(COMMAND_ID)
+    await until(lambda: world.service.outcome(C1))
+    outcome = world.service.outcome(C1)
     assert outcome is not None
     assert outcome.kind == Outcome.TIMED_OUT
     await until(lambda: vehicle.cancels)
@@ -241,13 +239,13 @@ async def test_the_timeout_does_not_run_while_the_vehicle_is_away(world: World) 
     await _lost(world, timeout_ms=50)
     before = world.service.clock()
     await until(lambda: world.service.clock() > before + 0.15)
-    assert world.service.results(COMMAND_ID) == []
+    assert world.service.results(C1) == []
 
 
 async def test_a_held_command_that_nobody_wants_is_dropped(world: World) -> None:
-    world.service.take_ups[COMMAND_ID, 1] = wire.TakeUp(command_id=COMMAND_ID, attempt=1)
+    world.service.take_ups[C1, 1] = wire.TakeUp(command_id=C1, attempt=1)
     vehicle = await world.vehicle(hello(held=[HELD]))
-    assert [(resume.command_id, resume.wanted) for resume in vehicle.welcome.resume] == [(COMMAND_ID, False)]
+    assert [(resume.command_id, resume.wanted) for resume in vehicle.welcome.resume] == [(C1, False)]
 
 
 async def test_a_vehicle_that_forgot_its_command_has_that_forgotten_here_too(world: World) -> None:
@@ -256,17 +254,17 @@ async def test_a_vehicle_that_forgot_its_command_has_that_forgotten_here_too(wor
     world.service.end_stream()
     await until(lambda: len(world.service.registrations) == 2)
     assert list(world.service.registrations[-1].commands) == []
-    assert world.service.results(COMMAND_ID) == []  # its fate is decided elsewhere
+    assert world.service.results(C1) == []  # its fate is decided elsewhere
 
 
 async def test_results_of_a_vehicle_that_forgot_them_are_kept_until_they_are_recorded(world: World) -> None:
     world.service.recording = False
-    await _lost(world, response(COMMAND_ID, 1), finished(COMMAND_ID, 2))
+    await _lost(world, response(C1, 1), finished(C1, 2))
     await world.vehicle()
     world.service.recording = True
     world.service.end_stream()
-    await until(lambda: world.service.outcome(COMMAND_ID))
-    assert len(world.service.results(COMMAND_ID)) == 2
+    await until(lambda: world.service.outcome(C1))
+    assert len(world.service.results(C1)) == 2
 
 
 async def test_a_command_of_a_vehicle_that_stays_away_is_forgotten_after_a_while(worlds: Worlds) -> None:
