@@ -7,6 +7,7 @@ from typing import NoReturn
 MAX_RESPONSE_BYTES = 256 * 1024
 _MAX_MESSAGE = 1000
 _QUOTED = 300
+_LARGEST_NRC = 0xFF
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 
@@ -37,6 +38,11 @@ def clean_message(text: str) -> str:
 def clean_code(code: str, default: str) -> str:
     """A code for programs; what does not look like one becomes `default`."""
     return code if _CODE.fullmatch(code) else default
+
+
+def clean_nrc(nrc: int) -> int:
+    """A negative response code is one byte (ISO 14229-1); what is none says nothing."""
+    return nrc if nrc <= _LARGEST_NRC else 0
 
 
 def _quote(response: str) -> str:

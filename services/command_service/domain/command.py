@@ -40,6 +40,7 @@ class CancelOutcome(StrEnum):
 
 
 class ClaimRefusal(StrEnum):
+    UNKNOWN = "unknown"
     STALE = "stale"
     EXPIRED = "expired"
     CANCELLED = "cancelled"

@@ -45,7 +45,7 @@ class ClaimCommands:
             for request in requests:
                 context = contexts.get(request.command_id)
                 if context is None:
-                    answers.append(ClaimAnswer(request, refusal=ClaimRefusal.STALE))
+                    answers.append(ClaimAnswer(request, refusal=ClaimRefusal.UNKNOWN))
                     continue
                 command, revision = context.command, context.command.revision
                 refusal = _decide(context, request, now)

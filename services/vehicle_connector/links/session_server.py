@@ -33,6 +33,9 @@ PROTOCOL_VERSION = 1
 
 _HELLO_SECONDS = 10.0
 _MAX_LISTED = 1000
+# What a vehicle says of its ECUs is part of every list of vehicles.
+_MAX_ECUS = 256
+_MAX_NAME = 100
 _VIN = re.compile(r"[A-Z0-9]{17}")
 _COMMAND_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _ENDS = {
@@ -95,6 +98,7 @@ class SessionServer:
             await self._receive(link, stream)
         finally:
             self._sessions.end(link, "closed")
+            await stream.written()
 
     # --- hello
 
@@ -197,7 +201,7 @@ def _retry_after_ms() -> int:
 def _session_opened(hello: wire.Hello) -> connector_pb2.SessionOpened:
     return connector_pb2.SessionOpened(
         vin=hello.vin,
-        ecus=[Ecu(address=ecu.address, name=clean_message(ecu.name)) for ecu in hello.ecus[:_MAX_LISTED]],
+        ecus=[Ecu(address=ecu.address, name=clean_message(ecu.name[:_MAX_NAME])) for ecu in hello.ecus[:_MAX_ECUS]],
         held=[connector_pb2.OpenCommand(command_id=key[0], attempt=key[1]) for key in _held(hello)],
     )
 
@@ -229,15 +233,25 @@ def _update(update: wire.CommandUpdate) -> Update:
 class _Stream:
     """A vehicle's stream as one task reads it, and others write to it or end it."""
 
-    __slots__ = ("_context", "_reader", "_stopped")
+    __slots__ = ("_context", "_reader", "_stopped", "_writer")
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._reader = asyncio.current_task()
         self._stopped = False
+        self._writer: asyncio.Task[Any] | None = None
 
     async def write(self, message: wire.ToVehicle) -> None:
-        await self._context.write(message)
+        self._writer = asyncio.current_task()
+        try:
+            await self._context.write(message)
+        finally:
+            self._writer = None
+
+    async def written(self) -> None:
+        """Returns when no write is under way: gRPC cannot end a stream during one, and it would stay half open."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
 
     async def read(self) -> wire.FromVehicle | None:
         """None: the stream has ended, or should."""

@@ -474,7 +474,7 @@ class ClaimAnswer(_message.Message):
     attempt: _builtins.int
     """When granted: the attempt this is."""
     refusal: _builtins.str
-    """When refused: "stale", "expired", "cancelled", "lease_lapsed", "session_superseded"."""
+    """When refused: "unknown" (no such command), "stale", "expired", "cancelled", "lease_lapsed", "session_superseded"."""
     def __init__(
         self,
         *,
