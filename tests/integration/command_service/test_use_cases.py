@@ -211,7 +211,7 @@ class TestClaim:
         unknown = ClaimRequest(str(uuid4()), 1, 1, "c1")
         stranger = ClaimRequest(command.command_id, 1, command.session_epoch, "c2")
         answers = await world.claim_all([unknown, stranger])
-        assert [answer.refusal for answer in answers] == [ClaimRefusal.STALE, ClaimRefusal.SESSION_SUPERSEDED]
+        assert [answer.refusal for answer in answers] == [ClaimRefusal.UNKNOWN, ClaimRefusal.SESSION_SUPERSEDED]
         granted = await world.claim(command)
         assert (granted.refusal, granted.attempt) == (None, 1)
         assert (await world.claim(command)).refusal is None
