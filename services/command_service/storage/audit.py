@@ -21,6 +21,7 @@ from command_service.storage.session import (
     given,
     given_rows,
     is_identifier,
+    is_value,
     storable,
 )
 from command_service.storage.tables import audit_chain, audit_entries, audit_seals, audit_unsealed
@@ -172,7 +173,7 @@ def _entry(row: Sequence[Any]) -> AuditEntry:
 def _conditions(filter_: AuditFilter, before: tuple[datetime, str] | None) -> Iterator[ColumnElement[bool]]:
     for name in ("action", "actor_id", "subject_id"):
         if value := getattr(filter_, name):
-            yield audit_entries.c[name] == storable(value)
+            yield is_value(audit_entries.c[name], value)
     if filter_.from_:
         yield audit_entries.c.at >= filter_.from_
     if filter_.to:

@@ -38,6 +38,7 @@ from command_service.storage.session import (
     given_rows,
     identifiers,
     is_identifier,
+    is_value,
     storable,
 )
 from command_service.storage.tables import commands, connectors, vehicles
@@ -177,7 +178,7 @@ class SqlCommandRepository:
         if not new:
             return
         rows = [_settled_values(command) for command in new]
-        with already_stored():
+        with already_stored("command_id"):
             if self._session.sqlite:
                 await _insert_rows(self._session, rows)
                 issued = await self._session.rows(_accept_numbers, {"ids": [command.command_id for command in new]})
@@ -264,7 +265,7 @@ class SqlCommandRepository:
             return list(await self._commands(_newest(conditions, limit), {}))
         # One look per status: each has an index that gives it newest first.
         statuses = sorted(filter_.statuses)
-        looks = [_newest([*conditions, _has_status(storable(status))], limit).subquery() for status in statuses]
+        looks = [_newest([*conditions, _has_status(status)], limit).subquery() for status in statuses]
         together = union_all(*(select(look) for look in looks)).subquery()
         newest = select(together).order_by(together.c.accept_number.desc()).limit(at_most(limit))
         return list(await self._commands(newest, {}))
@@ -304,21 +305,21 @@ def _newest(conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any
 
 def _has_status(status: str) -> ColumnElement[bool]:
     if status in ACTIVE:
-        return and_(commands.c.status == status, _is_active)
+        return and_(is_value(commands.c.status, status), _is_active)
     if status == Status.PENDING:
         return _is_pending
-    return and_(commands.c.final_status == status, commands.c.final_status.is_not(None))
+    return and_(is_value(commands.c.final_status, status), commands.c.final_status.is_not(None))
 
 
 def _conditions(filter_: CommandFilter, before: int | None) -> Iterator[ColumnElement[bool]]:
     if before is not None:
         yield commands.c.accept_number < literal(before, BigInteger())
     if filter_.vehicle_id:
-        yield commands.c.vehicle_id == filter_.vehicle_id if is_identifier(filter_.vehicle_id) else false()
+        yield is_value(commands.c.vehicle_id, filter_.vehicle_id) if is_identifier(filter_.vehicle_id) else false()
     if filter_.user_id:
-        yield commands.c.user_id == storable(filter_.user_id)
+        yield is_value(commands.c.user_id, filter_.user_id)
     if filter_.command_name:
-        yield commands.c.command_name == storable(filter_.command_name)
+        yield is_value(commands.c.command_name, filter_.command_name)
     if filter_.from_:
         yield commands.c.created_at >= filter_.from_
         yield _numbers_from(filter_.from_)

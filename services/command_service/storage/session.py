@@ -33,6 +33,8 @@ from service_kit.database import ListOf, database_errors
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
+_PLAIN = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
 Rows = Sequence[tuple[Any, ...]]
 
 
@@ -62,14 +64,19 @@ class Session:
         with database_errors():
             await self._connection.commit()
 
+    async def end(self) -> None:
+        """Before the connection is given back, which rolls back what was not committed."""
+
 
 @contextmanager
-def already_stored() -> Iterator[None]:
-    """A unique index refuses a row: AlreadyStored."""
+def already_stored(key: str) -> Iterator[None]:
+    """The unique index of the column `key` refuses a row: AlreadyStored."""
     try:
         yield
     except IntegrityError as error:
-        raise AlreadyStored from error
+        if key in str(error.orig):
+            raise AlreadyStored from error
+        raise
 
 
 def identifiers(values: Iterable[str]) -> list[str]:
@@ -117,6 +124,14 @@ def as_arrays(columns: Sequence[Column[Any]], rows: Rows) -> dict[str, Any]:
 def at_most(count: int) -> ColumnElement[int]:
     """A LIMIT that the planner knows: of a parameter it would assume a tenth of the table."""
     return literal_column(str(int(count)), Integer())
+
+
+def is_value(one: Column[Any], value: str) -> ColumnElement[bool]:
+    """`one` equals a value that the planner knows: a rare one needs another plan than a frequent one. What is not
+    plain, and so no key of ours, is a parameter."""
+    if _PLAIN.fullmatch(value):
+        return one == literal_column(f"'{value}'", one.type)
+    return one == literal(storable(value), one.type)
 
 
 class InsertRows:

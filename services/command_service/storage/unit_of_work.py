@@ -6,11 +6,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from command_service.storage.audit import SqlAuditRepository
 from command_service.storage.commands import SqlCommandRepository
 from command_service.storage.connectors import SqlConnectorRepository
+from command_service.storage.direct_session import DirectSession
 from command_service.storage.idempotency import SqlIdempotencyRepository
 from command_service.storage.responses import SqlEvidenceRepository, SqlResponseRepository
 from command_service.storage.session import Session
@@ -43,7 +44,7 @@ class SqlUnitOfWork:
 
     async def clock(self) -> datetime:
         if self._session.clock is None:
-            self._session.clock = (await self._session.execute(_clock)).scalar_one()
+            (self._session.clock,) = await self._session.column(_clock)
         return self._session.clock
 
     async def commit(self) -> None:
@@ -58,19 +59,33 @@ class SqlStorage:
         self._reading_engine = reading_engine(engine)
 
     def transaction(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        return _unit_of_work(self._engine)
+        return _unit_of_work(self._engine, transactional=True)
 
     def reading(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        return _unit_of_work(self._reading_engine)
+        return _unit_of_work(self._reading_engine, transactional=False)
 
 
 @asynccontextmanager
-async def _unit_of_work(engine: AsyncEngine) -> AsyncIterator[UnitOfWork]:
+async def _unit_of_work(engine: AsyncEngine, *, transactional: bool) -> AsyncIterator[UnitOfWork]:
     with database_errors():
         connection = await engine.connect()
+    session = Session(connection)
     try:
-        yield SqlUnitOfWork(Session(connection))
+        if not session.sqlite:
+            driver = (await connection.get_raw_connection()).driver_connection
+            session = DirectSession(connection, driver, transactional=transactional)
+        yield SqlUnitOfWork(session)
     finally:
-        with database_errors():
-            # Rolls back what was not committed, and gives the connection back even if the caller is cancelled now.
-            await asyncio.shield(connection.close())
+        # Rolls back what was not committed, and gives the connection back even if the caller is cancelled now.
+        await asyncio.shield(_give_back(session, connection))
+
+
+async def _give_back(session: Session, connection: AsyncConnection) -> None:
+    with database_errors():
+        try:
+            await session.end()
+        except BaseException:
+            await connection.invalidate()
+            raise
+        finally:
+            await connection.close()

@@ -93,7 +93,7 @@ class SqlVehicleRepository:
         return locked
 
     async def insert(self, vehicle: Vehicle) -> None:
-        with already_stored():
+        with already_stored("vin"):
             await _insert(self._session, [_stored(vehicle)])
 
     async def update(self, changed: Sequence[Vehicle]) -> None:

@@ -85,7 +85,7 @@ def open_postgresql(url: URL, application_name: str, pool_size: int, **server_se
             # The server may be gone without a word: then its own timeout never reports.
             "command_timeout": STATEMENT_TIMEOUT_SECONDS + 5,
             "server_settings": settings | server_settings,
-            "prepared_statement_cache_size": 500,
+            "prepared_statement_cache_size": 200,
         },
     )
     listen(engine.sync_engine, "checkout", _refuse_closed)

@@ -1,0 +1,129 @@
+"""PostgreSQL without SQLAlchemy's execution layers: its statements, each compiled once, are given to the driver itself.
+
+The layers cost more than the driver and the server together for the short statements of this service; compiling,
+parameter and result conversion, the pool and the schema stay SQLAlchemy's.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+from sqlalchemy import Executable
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from command_service.storage.session import Session
+from service_kit.database import database_errors
+
+Converter = Callable[[Any], Any]
+
+_dialect = asyncpg_dialect()
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """SQL text, its parameters in order (name, value when none is given, conversion) and the columns to convert."""
+
+    sql: str
+    parameters: tuple[tuple[str, Any, Converter | None], ...]
+    conversions: tuple[tuple[int, Converter], ...]
+
+    def arguments(self, given: Mapping[str, Any]) -> list[Any]:
+        return [
+            value if convert is None else convert(value)
+            for name, default, convert in self.parameters
+            for value in (given.get(name, default),)
+        ]
+
+    def converted(self, row: Sequence[Any]) -> Sequence[Any]:
+        values = list(row)
+        for place, convert in self.conversions:
+            if values[place] is not None:
+                values[place] = convert(values[place])
+        return values
+
+
+# Statements are constants of their modules, but for the few that a filter makes.
+@lru_cache(maxsize=512)
+def _prepare(statement: Executable) -> _Prepared:
+    compiled = statement.compile(dialect=_dialect)  # type: ignore[attr-defined]
+    assert isinstance(compiled, SQLCompiler)
+    names, converters = compiled.positiontup or [], compiled._bind_processors
+    columns = enumerate(compiled._result_columns)
+    conversions = ((place, column.type._cached_result_processor(_dialect, None)) for place, column in columns)
+    return _Prepared(
+        compiled.string,
+        tuple((name, compiled.params.get(name), converters.get(name)) for name in names),  # type: ignore[misc]
+        tuple((place, convert) for place, convert in conversions if convert is not None),
+    )
+
+
+class DirectSession(Session):
+    """A connection of the pool; `transactional`: a transaction begins with the first statement."""
+
+    def __init__(self, connection: Any, driver: asyncpg.Connection, *, transactional: bool) -> None:
+        super().__init__(connection)
+        self._driver = driver
+        self._transactional = transactional
+        self._begun = False
+
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> Any:
+        """What RETURNING or SELECT gives is in `rows`; of other statements the count is in `rowcount`."""
+        assert not isinstance(parameters, Sequence), "many rows travel as arrays"
+        prepared = _prepare(statement)
+        with _driver_errors():
+            await self._begin()
+            status: str = await self._driver.execute(prepared.sql, *prepared.arguments(parameters or {}))
+        return _Done(int(status.rpartition(" ")[2]) if status[-1:].isdigit() else 0)
+
+    async def rows(self, query: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        prepared = _prepare(query)
+        with _driver_errors():
+            await self._begin()
+            found: list[Any] = await self._driver.fetch(prepared.sql, *prepared.arguments(parameters or {}))
+        return list(map(prepared.converted, found)) if prepared.conversions else found
+
+    async def commit(self) -> None:
+        if self._begun:
+            self._begun = False
+            with _driver_errors():
+                await self._driver.execute("COMMIT")
+
+    async def end(self) -> None:
+        """Rolls back what was not committed."""
+        if self._begun and not self._driver.is_closed():
+            self._begun = False
+            with _driver_errors():
+                await self._driver.execute("ROLLBACK")
+
+    async def _begin(self) -> None:
+        if self._transactional and not self._begun:
+            await self._driver.execute("BEGIN")
+            self._begun = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    rowcount: int
+
+
+@contextmanager
+def _driver_errors() -> Iterator[None]:
+    """The driver's errors as SQLAlchemy's layers would wrap them, and so translated with all others."""
+    with database_errors():
+        try:
+            yield
+        except asyncpg.IntegrityConstraintViolationError as error:
+            raise IntegrityError(None, None, error) from error
+        except asyncpg.PostgresError as error:
+            raise DBAPIError(None, None, error) from error
+        except asyncpg.InterfaceError as error:
+            if isinstance(error, ValueError):  # a parameter that the driver cannot encode
+                raise OverflowError(str(error)) from error
+            raise DBAPIError(None, None, error, connection_invalidated=True) from error
