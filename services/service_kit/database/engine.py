@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from service_kit.errors import InvalidInput, ServiceError, Unavailable
 
 STATEMENT_TIMEOUT_SECONDS = 60
+POOL_SECONDS = 10
 _READING = "service_kit_reading"
 
 # SQLSTATE classes and codes: connection, log-in refused, no such database, transaction rolled back (deadlock),
@@ -62,34 +63,48 @@ def is_sqlite(url: str) -> bool:
     return database_url(url).get_backend_name() == "sqlite"
 
 
-def open_postgresql(url: URL, application_name: str, pool_size: int, **server_settings: str) -> AsyncEngine:
+def open_postgresql(
+    url: URL,
+    application_name: str,
+    pool_size: int,
+    *,
+    timeout_seconds: int = STATEMENT_TIMEOUT_SECONDS,
+    **server_settings: str,
+) -> AsyncEngine:
+    options = driver_options(application_name, timeout_seconds=timeout_seconds, **server_settings)
+    engine = create_async_engine(
+        url,
+        hide_parameters=True,  # errors are logged, and what is stored is nobody's business there
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=POOL_SECONDS,
+        pool_use_lifo=True,
+        connect_args=options | {"prepared_statement_cache_size": 200},
+    )
+    listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def driver_options(
+    application_name: str, *, timeout_seconds: int = STATEMENT_TIMEOUT_SECONDS, **server_settings: str
+) -> dict[str, Any]:
+    """How every connection to PostgreSQL is set up. A timeout of 0 is none."""
     settings = {
         "application_name": application_name,
-        "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
-        "idle_in_transaction_session_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+        "statement_timeout": f"{timeout_seconds}s",
+        "idle_in_transaction_session_timeout": f"{timeout_seconds}s",
         "jit": "off",
         # Every statement has its index, and is prepared once. A plan made while a table was empty must not read all of
         # it when it has grown (statistics come a minute late); planning anew each time costs more than executing.
         "enable_seqscan": "off",
         "plan_cache_mode": "force_generic_plan",
     }
-    engine = create_async_engine(
-        url,
-        hide_parameters=True,  # errors are logged, and what is stored is nobody's business there
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        pool_timeout=10,
-        pool_use_lifo=True,
-        connect_args={
-            "timeout": 10,
-            # The server may be gone without a word: then its own timeout never reports.
-            "command_timeout": STATEMENT_TIMEOUT_SECONDS + 5,
-            "server_settings": settings | server_settings,
-            "prepared_statement_cache_size": 200,
-        },
-    )
-    listen(engine.sync_engine, "checkout", _refuse_closed)
-    return engine
+    return {
+        "timeout": 10,
+        # The server may be gone without a word: then its own timeout never reports.
+        "command_timeout": timeout_seconds + 5 if timeout_seconds else None,
+        "server_settings": settings | server_settings,
+    }
 
 
 def _refuse_closed(connection: DBAPIConnection, record: Any, proxy: Any) -> None:

@@ -72,8 +72,7 @@ def _migration_engine(url: str, schema: str) -> AsyncEngine:
     if is_sqlite(url):
         # Batch mode rebuilds tables; with foreign keys on, dropping the old one would delete what refers to it.
         return open_sqlite(parsed, schema, foreign_keys=False)
-    settings = {"search_path": f'"{schema}"', "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
-    return open_postgresql(parsed, f"{schema}-migrate", 1, **settings)
+    return open_postgresql(parsed, f"{schema}-migrate", 1, timeout_seconds=0, search_path=f'"{schema}"')
 
 
 def _locked(connection: Connection, schema: str, config: Config, run: Callable[[Config], None]) -> None:

@@ -10,14 +10,29 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from command_service.domain.audit import seal
+from command_service.domain.command import Status
 from command_service.storage import MIGRATIONS, SCHEMA, SqlStorage, is_migrated, migrate
 from command_service.storage.session import Session
 from command_service.storage.tables import metadata
 from command_service.storage.unit_of_work import SqlUnitOfWork
+from command_service.use_cases.ports import AuditFilter, CommandFilter, IdempotencyRecord
 from service_kit.database import database_url as with_driver
 from service_kit.database import downgrade, open_engine
 from service_kit.errors import Unavailable
-from tests.integration.command_service.rows import NOW, a_command, dispatched, store
+from tests.integration.command_service.rows import (
+    NOW,
+    USER,
+    a_command,
+    a_response,
+    a_vehicle,
+    an_entry,
+    an_evidence,
+    dispatched,
+    new_id,
+    online,
+    store,
+)
 
 _UPDATES = text(
     "SELECT pg_stat_get_xact_tuples_updated(oid), pg_stat_get_xact_tuples_hot_updated(oid) FROM pg_class"
@@ -91,3 +106,77 @@ async def test_a_claim_and_a_response_touch_no_index(storage: SqlStorage, databa
     await engine.dispose()
     assert updates == 200
     assert in_place >= 80  # the others found their page full of rows that this very transaction still holds
+
+
+_WHOLE_TABLES_READ = text(
+    "SELECT relname FROM pg_stat_xact_user_tables WHERE schemaname = 'command_service' AND seq_scan > 0"
+)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_nothing_reads_a_whole_table(database_url: str) -> None:
+    """Not even while the tables are empty and nobody has gathered statistics: plans live on when they have grown."""
+    engine = open_engine(database_url, SCHEMA)
+    async with engine.connect() as connection:
+        await _everything(SqlUnitOfWork(Session(connection)))
+        read = set((await connection.execute(_WHOLE_TABLES_READ)).scalars())
+    await engine.dispose()
+    assert read == {"audit_chain"}  # has one row
+
+
+async def _everything(uow: SqlUnitOfWork) -> None:
+    vehicle = online(a_vehicle())
+    commands = [a_command(vehicle.vehicle_id, lane=f"lane-{number}") for number in range(20)]
+    ids, vehicle_ids = [command.command_id for command in commands], [vehicle.vehicle_id]
+    record = IdempotencyRecord(USER, "key", b"hash", ids[0], NOW)
+    await uow.vehicles.insert(vehicle)
+    await uow.vehicles.lock(vehicle_ids)
+    await uow.vehicles.update([vehicle])
+    await uow.vehicles.touch([(vehicle.vehicle_id, 1)])
+    await uow.vehicles.by_vin([vehicle.vin])
+    await uow.vehicles.vins(vehicle_ids)
+    await uow.vehicles.on_connector("connector-1")
+    await uow.vehicles.page("wdd", "online", 10, ("W", new_id()))
+    await uow.idempotency.put([record])
+    await uow.idempotency.find([(USER, "key")])
+    await uow.idempotency.delete_old(10)
+    await uow.commands.insert(commands)
+    await uow.commands.get(ids)
+    await uow.commands.update([dispatched(command) for command in (await uow.commands.lock(ids)).values()])
+    claimed = [context.command for context in (await uow.commands.lock_for_claim(ids)).values()]
+    for command in claimed:
+        command.claim(1, "connector-1", 1, NOW)
+    await uow.commands.update(claimed)
+    await uow.commands.open_of_vehicles(vehicle_ids)
+    await uow.commands.has_open(vehicle.vehicle_id)
+    await uow.commands.vehicles_with_runnable_work(10)
+    await uow.commands.in_progress_on(vehicle_ids)
+    await uow.commands.expired(10)
+    await uow.commands.unclaimed(1, 10)
+    await uow.commands.overdue(1, 1, 10)
+    await uow.commands.cancels_unanswered(1, 10)
+    statuses = [status.value for status in Status]
+    for filter_ in (
+        CommandFilter(),
+        CommandFilter(vehicle_id=vehicle.vehicle_id, statuses=statuses),
+        CommandFilter(user_id=USER, command_name="ReadDTC", from_=NOW, to=NOW),
+    ):
+        await uow.commands.page(filter_, 10, 100)
+    await uow.responses.append([a_response(command_id, 1) for command_id in ids])
+    await uow.responses.page(ids[0], 0, 10)
+    await uow.responses.after_each([(command_id, 0) for command_id in ids], 10)
+    await uow.responses.delete_of_commands_completed_before(NOW, 10)
+    await uow.evidence.append([an_evidence(ids[0], 1)])
+    await uow.evidence.page(ids[0], 10, 0)
+    await _all_of_the_audit_trail(uow)
+
+
+async def _all_of_the_audit_trail(uow: SqlUnitOfWork) -> None:
+    await uow.audit.append([an_entry() for _ in range(20)])
+    for filter_ in (AuditFilter(), AuditFilter("action", USER, USER, NOW, NOW)):
+        await uow.audit.page(filter_, 10, (NOW, new_id()))
+    number, last_hash = await uow.audit.lock_chain()
+    await uow.audit.store_seals(seal(await uow.audit.unsealed(10), number, last_hash))
+    await uow.audit.count_unsealed()
+    async for _ in uow.audit.sealed():
+        pass
