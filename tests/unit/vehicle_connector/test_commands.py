@@ -228,3 +228,15 @@ async def test_a_session_lost_while_a_command_waits_for_room_gives_it_back(world
     assert outcome is not None
     assert (outcome.kind, outcome.code) == (Outcome.NOT_HANDED_OVER, "SESSION_LOST")
     assert world.service.outcome(C1) is None
+
+
+async def test_a_command_that_nobody_knows_goes_to_the_dead_letters(world: World) -> None:
+    vehicle = await world.vehicle()
+    world.service.refusal = "unknown"
+    await world.dispatch.command(C1, VIN)
+    await until(lambda: world.service.claims)
+    world.service.refusal = ""
+    await world.dispatch.command(C2, VIN)
+    await until(lambda: vehicle.executes)
+    assert vehicle.handed == [C2]
+    assert len(await world.dead_letters()) == 1

@@ -103,7 +103,7 @@ async def test_the_newest_session_of_a_vehicle_wins(world: World) -> None:
     older = await world.vehicle()
     newer = await world.vehicle()
     assert (older.welcome.session_epoch, newer.welcome.session_epoch) == (1, 2)
-    await until(lambda: older.ended)
+    await until(lambda: older.ended and world.service.closed)
     assert [(end.session_epoch, end.reason) for end in world.service.closed] == [(1, "superseded")]
     await world.dispatch.command(C1, VIN, session_epoch=2)
     await until(lambda: newer.handed == [C1])
@@ -155,7 +155,7 @@ async def test_a_vehicle_without_heartbeats_is_offline(worlds: Worlds) -> None:
         async def beats() -> None:
             await beating.send(session_pb2.FromVehicle(heartbeat=session_pb2.Heartbeat(number=1)))
 
-        while not silent.ended:
+        while not (silent.ended and world.service.closed):
             await beats()
         assert not beating.ended
         assert [(end.vehicle_id, end.reason) for end in world.service.closed] == [
