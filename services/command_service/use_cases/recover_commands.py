@@ -1,7 +1,7 @@
 """The watchdog: what no message will ever tell, the clock does. Each look is one bounded transaction."""
 
 from collections.abc import Awaitable, Callable, Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from command_service.domain.command import WAITING, Command, Status, UnknownFate
 from command_service.domain.lanes import QueueEntry
@@ -47,8 +47,14 @@ class RecoverCommands:
     async def requeue_unclaimed(self) -> int:
         """Dispatched but not claimed in time: back to the queue, which is no attempt."""
 
+        latest = timedelta(seconds=self._limits.claim_seconds)
+
         async def change(_: UnitOfWork, commands: list[Command], now: datetime) -> list[Command]:
-            unclaimed = [command for command in commands if command.status is Status.DISPATCHED]
+            unclaimed = [
+                command
+                for command in commands
+                if command.status is Status.DISPATCHED and _is_before(command.dispatched_at, now - latest)
+            ]
             for command in unclaimed:
                 command.return_to_queue(now)
             return unclaimed
@@ -60,7 +66,7 @@ class RecoverCommands:
         limits = self._limits
 
         async def change(_: UnitOfWork, commands: list[Command], now: datetime) -> list[Command]:
-            overdue = [command for command in commands if command.status is Status.IN_PROGRESS]
+            overdue = [command for command in commands if _is_overdue(command, limits, now)]
             for command in overdue:
                 lost = command.session_lost_at is not None
                 command.fate_unknown(UnknownFate.CONNECTION_LOST if lost else UnknownFate.SILENT, now)
@@ -125,6 +131,19 @@ class RecoverCommands:
             await uow.commit()
         aftermath.tell()
         return len(changed)
+
+
+def _is_overdue(command: Command, limits: Limits, now: datetime) -> bool:
+    """While its lock was waited for, its vehicle may have come back with it, or an answer moved its deadline."""
+    if command.status is not Status.IN_PROGRESS:
+        return False
+    if command.session_lost_at is not None:
+        return _is_before(command.session_lost_at, now - timedelta(seconds=limits.session_grace_seconds))
+    return _is_before(command.deadline_at, now - timedelta(seconds=limits.deadline_grace_seconds))
+
+
+def _is_before(moment: datetime | None, other: datetime) -> bool:
+    return moment is not None and moment < other
 
 
 def _why_expired(command: Command, vehicle: Vehicle | None, queue: Collection[QueueEntry]) -> tuple[str, str]:

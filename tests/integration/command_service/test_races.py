@@ -1,0 +1,73 @@
+"""Use cases of several replicas at once, where the order in which they get their locks matters."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from command_service.domain.command import Status
+from command_service.storage import SCHEMA, SqlStorage
+from command_service.use_cases.vehicle_sessions import SessionEnd
+from service_kit.database import open_engine
+from tests.integration.command_service.world import World
+
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+_WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+
+
+@pytest.fixture
+async def observer(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = open_engine(database_url, SCHEMA)
+    yield engine
+    await engine.dispose()
+
+
+@on_postgresql
+async def test_a_vehicle_that_returns_while_its_fate_is_decided_goes_on(
+    world: World, storage: SqlStorage, observer: AsyncEngine
+) -> None:
+    vehicle_id = await world.vehicle()
+    await world.online()
+    command = await world.handed_over(vehicle_id, "ClearDTC")
+    await world.sessions.close([SessionEnd("c1", vehicle_id, 1)])
+    hasty = world.with_limits(session_grace_seconds=-1.0)
+    async with storage.transaction() as uow:
+        (locked,) = (await uow.commands.lock([command.command_id])).values()
+        deciding = asyncio.create_task(hasty.recover.decide_overdue())
+        await _somebody_waits(observer)
+        locked.take_up("c2", 2, await uow.clock())
+        await uow.commands.update([locked])
+        await uow.commit()
+    assert await deciding == 0
+    assert await world.statuses(command) == [Status.IN_PROGRESS]
+
+
+@on_postgresql
+async def test_a_command_that_is_dispatched_anew_meanwhile_stays_so(
+    world: World, storage: SqlStorage, observer: AsyncEngine
+) -> None:
+    vehicle_id = await world.vehicle()
+    await world.online()
+    command = await world.submit(vehicle_id)
+    await world.dispatch([vehicle_id])
+    patient = world.with_limits(claim_seconds=0.0)
+    async with storage.transaction() as uow:
+        (locked,) = (await uow.commands.lock([command.command_id])).values()
+        requeuing = asyncio.create_task(patient.recover.requeue_unclaimed())
+        await _somebody_waits(observer)
+        now = await uow.clock()
+        locked.return_to_queue(now)
+        locked.dispatch("c1", 1, now.replace(year=now.year + 1))
+        await uow.commands.update([locked])
+        await uow.commit()
+    assert await requeuing == 0
+    assert (await world.command(command.command_id)).dispatch_number == 2
+
+
+async def _somebody_waits(observer: AsyncEngine) -> None:
+    async with asyncio.timeout(30), observer.connect() as connection:
+        while not (await connection.execute(_WAITING)).scalar_one():
+            await connection.commit()
