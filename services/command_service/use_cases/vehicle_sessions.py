@@ -137,7 +137,8 @@ class VehicleSessions:
     ) -> tuple[list[TakeUp], list[tuple[str, int]]]:
         """A connector attaches (again) with the sessions (vehicle_id, epoch) and commands it holds.
 
-        Returns what becomes of each command, and the sessions that are no longer the newest of their vehicle.
+        Returns what becomes of each command, and the sessions that are no longer the newest of their vehicle. A session
+        that it does not present has ended: word of that, or of its opening, was lost with the stream before.
         """
         aftermath = Aftermath(self._announcer, self._waker)
         async with self._storage.transaction() as uow:
@@ -162,9 +163,27 @@ class VehicleSessions:
                 take_ups.append(_answer(held, command, now))
             await uow.vehicles.update(list(vehicles.values()))
             await uow.commands.update(list(stored.values()))
+            there = set(await uow.vehicles.on_connector(connector_id))
             await uow.commit()
         aftermath.tell()
+        await self._end_sessions(connector_id, there - current)
         return take_ups, superseded
+
+    async def _end_sessions(self, connector_id: str, vehicle_ids: Collection[str]) -> None:
+        """In a transaction of its own: locks are taken in order only within one."""
+        if not vehicle_ids:
+            return
+        aftermath = Aftermath(self._announcer, self._waker)
+        async with self._storage.transaction() as uow:
+            vehicles = await uow.vehicles.lock(vehicle_ids)
+            sessions = {
+                vehicle.vehicle_id: vehicle.session_epoch
+                for vehicle in vehicles.values()
+                if vehicle.connector_id == connector_id
+            }
+            await lose_sessions(uow, vehicles, sessions, aftermath)
+            await uow.commit()
+        aftermath.tell()
 
 
 async def lose_sessions(

@@ -125,6 +125,29 @@ class TestConnectors:
         _, superseded = await world.sessions.register_connector("c1", "", [(vehicle_id, 1)], [])
         assert superseded == [(vehicle_id, 1)]
 
+    async def test_a_session_that_is_not_presented_has_ended(self, world: World) -> None:
+        vehicle_id, other = await world.vehicle(), await world.vehicle(VINS[1])
+        await world.online()
+        await world.online(VINS[1])
+        running = await world.handed_over(vehicle_id, "ClearDTC")
+        on_its_way = await world.submit(vehicle_id, "ReadDataByID")
+        await world.dispatch([vehicle_id])
+        # Its end was reported on a stream that broke before it was recorded.
+        await world.sessions.register_connector("c1", "", [(other, 1)], [])
+        assert not (await world.vehicles.get(vehicle_id)).reachable
+        assert (await world.vehicles.get(other)).reachable
+        assert (vehicle_id, "offline") in world.heard.vehicles
+        assert await world.statuses(running, on_its_way) == [Status.IN_PROGRESS, Status.PENDING]
+        assert await world.with_limits(session_grace_seconds=-1.0).recover.decide_overdue() == 1
+
+    async def test_a_session_whose_opening_was_never_answered_has_ended(self, world: World) -> None:
+        vehicle_id = await world.vehicle()
+        await world.online()
+        await world.online()  # the connector never heard of the second one, and presents the first
+        _, superseded = await world.sessions.register_connector("c1", "", [(vehicle_id, 1)], [])
+        assert superseded == [(vehicle_id, 1)]
+        assert not (await world.vehicles.get(vehicle_id)).reachable
+
     async def test_a_lapsed_lease_frees_what_was_on_its_way_and_waits_for_the_rest(self, world: World) -> None:
         vehicle_id = await world.vehicle()
         await world.online()

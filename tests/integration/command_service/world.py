@@ -91,7 +91,8 @@ class World:
     async def online(
         self, vin: str = VINS[0], connector: str = "c1", held: Iterable[HeldCommand] = ()
     ) -> SessionOpened:
-        await self.sessions.register_connector(connector, "here:50052", [], [])
+        if await self.sessions.renew_leases([(connector, False)]) == [False]:
+            await self.sessions.register_connector(connector, "here:50052", [], [])
         (answer,) = await self.sessions.open([Hello(connector, vin, [], tuple(held))])
         assert isinstance(answer, SessionOpened), answer
         return answer
