@@ -47,11 +47,11 @@ from service_kit.database import any_of, db_now
 
 _FIELDS = [field.name for field in fields(Command)]
 _STATUS = _FIELDS.index("status")
-# Before it, what is settled when a command is accepted; from it on, what a transition can change.
-# What an acceptance that dispatches at once sets differently for each.
+# From the status on it is what a transition can change.
+_CHANGING = _FIELDS[_STATUS:]
+# An acceptance that dispatches at once sets these; in all others new commands are alike.
 _AT_DISPATCH = ["status", "revision", "dispatch_number", "connector_id", "session_epoch", "dispatched_at"]
 _SETTLED = [*(name for name in _FIELDS[:_STATUS] if name != "accept_number"), *_AT_DISPATCH]
-_CHANGING = _FIELDS[_STATUS:]
 _AT_FIRST = {field.name: field.default for field in fields(Command)[_STATUS:] if field.name not in _AT_DISPATCH}
 _STATUSES = {status.value: status for status in Status}
 

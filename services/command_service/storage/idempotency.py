@@ -64,7 +64,7 @@ class SqlIdempotencyRepository:
             looks = [await self._session.rows(_find_one, as_row(_pair_columns, pair)) for pair in pairs]
         else:
             looks = [await self._session.rows(_find_arrays, as_arrays(_pair_columns, pairs))]
-        return {(row.user_id, row.key): IdempotencyRecord(*row) for rows in looks for row in rows}
+        return {(row[0], row[1]): IdempotencyRecord(*row) for rows in looks for row in rows}
 
     async def put(self, records: Sequence[IdempotencyRecord]) -> set[tuple[str, str]]:
         # One row per key (the first counts), in key order, so that two transactions never wait for each other.
@@ -76,7 +76,7 @@ class SqlIdempotencyRepository:
             stored = [await self._session.rows(_put_one, as_row(_columns, row)) for row in rows]
         else:
             stored = [await self._session.rows(_put_arrays, as_arrays(_columns, rows))]
-        return {(row.user_id, row.key) for rows in stored for row in rows}
+        return {(user_id, key) for rows in stored for user_id, key in rows}
 
     async def delete_old(self, limit: int) -> int:
         return (await self._session.execute(_delete_old, {"limit": limit})).rowcount
