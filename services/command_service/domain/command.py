@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 MAX_ATTEMPTS = 3
+# A vehicle that comes back has at least so long to send what it has, though nobody knows since when it was away.
+_RETURN_SECONDS = 10
 
 
 class Status(StrEnum):
@@ -131,10 +133,13 @@ class Command:
     def claim(self, dispatch_number: int, connector_id: str, session_epoch: int, now: datetime) -> ClaimRefusal | None:
         """The connector asks to hand it over. None: granted, and the command is in progress.
 
-        Granting twice is safe only to the same connector process for the same dispatch: it hands over once.
+        Granting twice is safe only to the same connector process for the same dispatch: it hands over once. It asks
+        again when it was cut off before the answer: what went by meanwhile does not count.
         """
         current = dispatch_number == self.dispatch_number and connector_id == self.connector_id
         if current and self.status is Status.IN_PROGRESS and self.results_recorded == 0:
+            self.deadline_at = now + self.timeout
+            self.session_lost_at = None
             return None
         if self.status is Status.CANCELLED:
             return ClaimRefusal.CANCELLED
@@ -225,6 +230,9 @@ class Command:
         self._require(Status.IN_PROGRESS)
         if self.session_lost_at is not None and self.deadline_at is not None:
             self.deadline_at += now - self.session_lost_at
+        if session_epoch != self.session_epoch:
+            at_least = now + min(self.timeout, timedelta(seconds=_RETURN_SECONDS))
+            self.deadline_at = max(self.deadline_at or at_least, at_least)
         self.connector_id = connector_id
         self.session_epoch = session_epoch
         self.session_lost_at = None

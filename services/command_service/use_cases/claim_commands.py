@@ -50,9 +50,11 @@ class ClaimCommands:
                 command, revision = context.command, context.command.revision
                 refusal = _decide(context, request, now)
                 answers.append(ClaimAnswer(request, 0 if refusal else command.attempt, refusal))
-                if command.revision == revision:
-                    continue  # refused, or granted before to this very connector
+                if refusal is not None:
+                    continue
                 granted[command.command_id] = command
+                if command.revision == revision:
+                    continue  # granted before to this very connector
                 aftermath.status_changed(command, now)
                 if not command.repeatable:
                     entries.append(command_handed_over(command, now))

@@ -148,6 +148,17 @@ class TestConnectors:
         assert superseded == [(vehicle_id, 1)]
         assert not (await world.vehicles.get(vehicle_id)).reachable
 
+    async def test_a_claim_that_is_asked_again_after_a_lapsed_lease_goes_on(self, world: World) -> None:
+        vehicle_id = await world.vehicle()
+        await world.online()
+        command = await world.handed_over(vehicle_id, "ClearDTC")  # the answer is lost, and with it the lease
+        short = world.with_limits(lease_seconds=0.0, lease_grace_seconds=-1.0)
+        await short.sessions.renew_leases([("c1", False)])
+        assert await short.recover.drop_lapsed_connectors() == 1
+        await world.sessions.register_connector("c1", "", [(vehicle_id, 1)], [])
+        assert (await world.claim(command)).refusal is None
+        assert await world.with_limits(session_grace_seconds=-1.0).recover.decide_overdue() == 0
+
     async def test_a_lapsed_lease_frees_what_was_on_its_way_and_waits_for_the_rest(self, world: World) -> None:
         vehicle_id = await world.vehicle()
         await world.online()

@@ -183,6 +183,25 @@ class TestSession:
         assert command.deadline_at == after(45)
         assert (command.connector_id, command.session_epoch, command.session_lost_at) == ("c2", 2, None)
 
+    @pytest.mark.parametrize(("timeout", "left"), [(30, 10), (5, 5)])
+    def test_whoever_comes_back_has_time_to_send_what_it_has(self, timeout: int, left: int) -> None:
+        """Its connector was killed: nobody noted since when its session is gone."""
+        command = in_progress(timeout_seconds=timeout)
+        command.take_up("c2", 2, after(29))
+        assert command.deadline_at == after(29 + left)
+
+    def test_a_connector_that_is_back_with_its_session_gets_no_more_time(self) -> None:
+        command = in_progress()
+        command.take_up("c1", 1, after(29))
+        assert command.deadline_at == after(30)
+
+    def test_a_claim_whose_answer_was_lost_begins_anew(self) -> None:
+        """The connector was cut off, and dropped: it hands over only now."""
+        command = in_progress()
+        command.lose_session(after(12))
+        assert command.claim(1, "c1", 1, after(25)) is None
+        assert (command.session_lost_at, command.deadline_at) == (None, after(55))
+
 
 class TestExpiry:
     def test_waiting_and_dispatched_expire_but_not_before_their_time(self) -> None:
