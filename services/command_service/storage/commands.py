@@ -104,7 +104,9 @@ _in_progress_on = select(commands.c.command_id).where(any_of(commands.c.vehicle_
 _limit: ColumnElement[int] = bindparam("limit", type_=Integer())
 _expired = (
     select(commands.c.command_id)
-    .where(_is_open, commands.c.status.in_(sorted(WAITING)), commands.c.expires_at <= db_now())
+    .where(
+        _is_open, or_(*(commands.c.status == status for status in sorted(WAITING))), commands.c.expires_at <= db_now()
+    )
     .order_by(commands.c.expires_at)
     .limit(_limit)
 )
