@@ -1,11 +1,11 @@
 """PostgreSQL without SQLAlchemy's execution layers: its statements, each compiled once, are given to the driver itself.
 
 The layers cost more than the driver and the server together for the short statements of this service; compiling,
-parameter and result conversion, the pool and the schema stay SQLAlchemy's.
+parameter and result conversion and the schema stay SQLAlchemy's.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,7 +21,7 @@ from service_kit.database import database_errors
 
 Converter = Callable[[Any], Any]
 
-_dialect = asyncpg_dialect()
+_dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +50,26 @@ class _Prepared:
 # Statements are constants of their modules, but for the few that a filter makes.
 @lru_cache(maxsize=512)
 def _prepare(statement: Executable) -> _Prepared:
-    compiled = statement.compile(dialect=_dialect)  # type: ignore[attr-defined]
+    compiled = statement.compile(dialect=_dialect, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]
     assert isinstance(compiled, SQLCompiler)
     names, converters = compiled.positiontup or [], compiled._bind_processors
+    defaults = compiled.construct_params(_check=False)
     columns = enumerate(compiled._result_columns)
     conversions = ((place, column.type._cached_result_processor(_dialect, None)) for place, column in columns)
     return _Prepared(
         compiled.string,
-        tuple((name, compiled.params.get(name), converters.get(name)) for name in names),  # type: ignore[misc]
+        tuple((name, defaults.get(name), converters.get(name)) for name in names),  # type: ignore[misc]
         tuple((place, convert) for place, convert in conversions if convert is not None),
     )
 
 
 class DirectSession(Session):
-    """A connection of the pool; `transactional`: a transaction begins with the first statement."""
+    """A connection of the driver's pool; `transactional`: a transaction begins with the first statement."""
 
-    def __init__(self, connection: Any, driver: asyncpg.Connection, *, transactional: bool) -> None:
-        super().__init__(connection)
+    sqlite = False
+
+    def __init__(self, driver: asyncpg.Connection, *, transactional: bool) -> None:
+        self.clock = None
         self._driver = driver
         self._transactional = transactional
         self._begun = False
@@ -77,14 +80,14 @@ class DirectSession(Session):
         """What RETURNING or SELECT gives is in `rows`; of other statements the count is in `rowcount`."""
         assert not isinstance(parameters, Sequence), "many rows travel as arrays"
         prepared = _prepare(statement)
-        with _driver_errors():
+        with driver_errors():
             await self._begin()
             status: str = await self._driver.execute(prepared.sql, *prepared.arguments(parameters or {}))
         return _Done(int(status.rpartition(" ")[2]) if status[-1:].isdigit() else 0)
 
     async def rows(self, query: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
         prepared = _prepare(query)
-        with _driver_errors():
+        with driver_errors():
             await self._begin()
             found: list[Any] = await self._driver.fetch(prepared.sql, *prepared.arguments(parameters or {}))
         return list(map(prepared.converted, found)) if prepared.conversions else found
@@ -92,14 +95,14 @@ class DirectSession(Session):
     async def commit(self) -> None:
         if self._begun:
             self._begun = False
-            with _driver_errors():
+            with driver_errors():
                 await self._driver.execute("COMMIT")
 
-    async def end(self) -> None:
-        """Rolls back what was not committed."""
-        if self._begun and not self._driver.is_closed():
+    async def roll_back(self) -> None:
+        """What was not committed. Of a connection that was lost, the server has done so."""
+        if self._begun:
             self._begun = False
-            with _driver_errors():
+            with driver_errors(), suppress(asyncpg.InterfaceError):
                 await self._driver.execute("ROLLBACK")
 
     async def _begin(self) -> None:
@@ -114,7 +117,7 @@ class _Done:
 
 
 @contextmanager
-def _driver_errors() -> Iterator[None]:
+def driver_errors() -> Iterator[None]:
     """The driver's errors as SQLAlchemy's layers would wrap them, and so translated with all others."""
     with database_errors():
         try:

@@ -64,9 +64,6 @@ class Session:
         with database_errors():
             await self._connection.commit()
 
-    async def end(self) -> None:
-        """Before the connection is given back, which rolls back what was not committed."""
-
 
 @contextmanager
 def already_stored(key: str) -> Iterator[None]:

@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from command_service.storage.audit import SqlAuditRepository
 from command_service.storage.commands import SqlCommandRepository
 from command_service.storage.connectors import SqlConnectorRepository
-from command_service.storage.direct_session import DirectSession
+from command_service.storage.direct_session import DirectSession, driver_errors
 from command_service.storage.idempotency import SqlIdempotencyRepository
 from command_service.storage.responses import SqlEvidenceRepository, SqlResponseRepository
 from command_service.storage.session import Session
+from command_service.storage.tables import SCHEMA
 from command_service.storage.vehicles import SqlVehicleRepository
 from command_service.use_cases.ports import (
     AuditRepository,
@@ -26,7 +27,7 @@ from command_service.use_cases.ports import (
     UnitOfWork,
     VehicleRepository,
 )
-from service_kit.database import database_errors, db_now, reading_engine
+from service_kit.database import DriverPool, database_errors, db_now, reading_engine
 
 _clock = select(db_now())
 
@@ -57,35 +58,33 @@ class SqlStorage:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._reading_engine = reading_engine(engine)
+        self._pool = None if engine.dialect.name == "sqlite" else DriverPool(engine, SCHEMA)
 
     def transaction(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        return _unit_of_work(self._engine, transactional=True)
+        return _unit_of_work(self._engine) if self._pool is None else _direct(self._pool, transactional=True)
 
     def reading(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        return _unit_of_work(self._reading_engine, transactional=False)
+        return _unit_of_work(self._reading_engine) if self._pool is None else _direct(self._pool, transactional=False)
 
 
 @asynccontextmanager
-async def _unit_of_work(engine: AsyncEngine, *, transactional: bool) -> AsyncIterator[UnitOfWork]:
+async def _direct(pool: DriverPool, *, transactional: bool) -> AsyncIterator[UnitOfWork]:
+    async with AsyncExitStack() as stack:
+        with driver_errors():
+            driver = await stack.enter_async_context(pool.connection())
+        session = DirectSession(driver, transactional=transactional)
+        # The last to be registered is the first to run: the connection is given back without a transaction.
+        stack.push_async_callback(session.roll_back)
+        yield SqlUnitOfWork(session)
+
+
+@asynccontextmanager
+async def _unit_of_work(engine: AsyncEngine) -> AsyncIterator[UnitOfWork]:
     with database_errors():
         connection = await engine.connect()
-    session = Session(connection)
     try:
-        if not session.sqlite:
-            driver = (await connection.get_raw_connection()).driver_connection
-            session = DirectSession(connection, driver, transactional=transactional)
-        yield SqlUnitOfWork(session)
+        yield SqlUnitOfWork(Session(connection))
     finally:
-        # Rolls back what was not committed, and gives the connection back even if the caller is cancelled now.
-        await asyncio.shield(_give_back(session, connection))
-
-
-async def _give_back(session: Session, connection: AsyncConnection) -> None:
-    with database_errors():
-        try:
-            await session.end()
-        except BaseException:
-            await connection.invalidate()
-            raise
-        finally:
-            await connection.close()
+        with database_errors():
+            # Rolls back what was not committed, and gives the connection back even if the caller is cancelled now.
+            await asyncio.shield(connection.close())
