@@ -1,7 +1,7 @@
 """Reading commands, their responses and evidence, and what a viewer does not have yet."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from command_service.domain.command import Command
@@ -124,10 +124,12 @@ def _updates_for(
     counted = [one for one in responses if state.after < one.sequence_number <= command.responses]
     fitting = _fitting(counted, room, at_least_one=room == _MAX_ANSWER_CHARACTERS)
     events = [response_event(response) for response in fitting]
-    complete = state.after + len(fitting) >= command.responses
+    forgotten = not counted and command.responses > state.after  # by retention: there is nothing more to wait for
+    complete = forgotten or state.after + len(fitting) >= command.responses
     if complete and command.revision > state.revision:
         at = command.completed_at or command.started_at or command.dispatched_at or command.created_at
-        events.append(status_event(command, at))
+        status = status_event(command, at)
+        events.append(replace(status, responses=state.after) if forgotten else status)
     return Updates(state.command_id, command, events, has_more=not complete)
 
 
