@@ -271,6 +271,10 @@ class Command:
     def cancel_pending(self) -> bool:
         return self.status is Status.IN_PROGRESS and self.cancel_requested_at is not None
 
+    def wants_evidence(self, attempt: int) -> bool:
+        """Whether the vehicle may still work on that attempt, which counts no more: what it then says is kept."""
+        return attempt < self.attempt or (attempt == self.attempt and self.error_code in _FATE_UNKNOWN)
+
     # --- what transitions share
 
     def _wait_again(self) -> None:
@@ -306,6 +310,7 @@ class Command:
             raise IllegalTransition(f"{self.command_id} is {self.status}, needs {' or '.join(allowed)}")
 
 
+_FATE_UNKNOWN = {"OUTCOME_UNKNOWN", *(cause.value for cause in UnknownFate)}
 _CAUSES = {
     UnknownFate.SILENT: "the vehicle gave no answer within the timeout",
     UnknownFate.CONNECTION_LOST: "the connection to the vehicle was lost",

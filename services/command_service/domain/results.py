@@ -74,6 +74,10 @@ class Evidence:
     evidence_id: int = 0
 
 
+# The connector's word that nothing happened, or was heard: nothing to keep.
+_SAY_NOTHING = (OutcomeKind.NOT_HANDED_OVER, OutcomeKind.TIMED_OUT)
+
+
 class Receipt(StrEnum):
     """What became of one result."""
 
@@ -130,7 +134,7 @@ def _record_outcome(command: Command, result: Result, outcome: Outcome, now: dat
         case OutcomeKind.CANCELLED:
             command.stopped_by_vehicle(now)
         case OutcomeKind.TIMED_OUT:
-            command.results_recorded += 1
+            # Not counted: it is the connector's word, and the vehicle's next update has the same number.
             command.fate_unknown(UnknownFate.SILENT, now)
         case OutcomeKind.LOST:
             command.results_recorded += 1
@@ -143,8 +147,8 @@ def _record_outcome(command: Command, result: Result, outcome: Outcome, now: dat
 
 
 def _keep_as_evidence(command: Command, result: Result, now: datetime) -> Recording:
-    if isinstance(result.content, Outcome) and result.content.kind is OutcomeKind.NOT_HANDED_OVER:
-        return Recording(Receipt.REPEATED)  # it says that nothing happened, which is nothing to keep
+    if isinstance(result.content, Outcome) and result.content.kind in _SAY_NOTHING:
+        return Recording(Receipt.REPEATED)
     ended = command.status.terminal and result.attempt == command.attempt
     if ended and result.number <= command.results_recorded:
         return Recording(Receipt.REPEATED)

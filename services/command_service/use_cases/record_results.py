@@ -86,12 +86,14 @@ def _acknowledge(command: Command, result: Result, recording: Recording) -> Ackn
     number = result.number
     if recording.receipt is Receipt.TOO_EARLY:
         number = command.results_recorded
-    return Acknowledgement(result.command_id, result.attempt, number, closed=_closes(result, recording.receipt))
+    return Acknowledgement(
+        result.command_id, result.attempt, number, closed=_closes(command, result, recording.receipt)
+    )
 
 
-def _closes(result: Result, receipt: Receipt) -> bool:
+def _closes(command: Command, result: Result, receipt: Receipt) -> bool:
     """After a timeout that the connector saw, what the vehicle still sends is wanted as evidence."""
-    if receipt is Receipt.NOT_THE_CARRIER:
+    if receipt is Receipt.NOT_THE_CARRIER or (command.status.terminal and not command.wants_evidence(result.attempt)):
         return True
     if receipt is Receipt.TOO_EARLY or not isinstance(result.content, Outcome):
         return False

@@ -5,16 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from command_service.domain.command import Command, Status, UnknownFate
+from command_service.domain.command import Command, Status
 from command_service.domain.vehicle import ConnectionStatus, Ecu, Vehicle
 from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
 from command_service.use_cases.cancel_command import ConnectorControl
 from command_service.use_cases.limits import Limits
 from command_service.use_cases.ports import Storage, UnitOfWork
 from service_kit.errors import NotFound, ServiceError
-
-# An attempt that ended so may still be worked on by the vehicle: what it then says is kept as evidence.
-_FATE_UNKNOWN = {"OUTCOME_UNKNOWN", *(cause.value for cause in UnknownFate)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,13 +249,10 @@ def _answer(held: HeldCommand, command: Command | None, now: datetime) -> TakeUp
     if command is None:
         return TakeUp(held)
     current = _is_carried(command, held)
-    as_evidence = held.attempt < command.attempt or (
-        held.attempt == command.attempt and command.error_code in _FATE_UNKNOWN
-    )
     left = (command.deadline_at - now).total_seconds() if current and command.deadline_at else command.timeout_seconds
     return TakeUp(
         held,
-        wanted=current or as_evidence,
+        wanted=current or command.wants_evidence(held.attempt),
         next_number=command.results_recorded + 1 if current else 1,
         timeout_ms=max(1, int(left * 1000)),
         cancel_requested=command.cancel_pending,

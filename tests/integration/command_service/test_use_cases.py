@@ -12,6 +12,7 @@ from command_service.use_cases.actor import Actor
 from command_service.use_cases.claim_commands import ClaimRequest
 from command_service.use_cases.ports import CommandFilter
 from command_service.use_cases.read_commands import KnownState
+from command_service.watchdog import forget_old_responses
 from service_kit.errors import Conflict, Forbidden, InvalidInput, LimitExceeded, NotFound, ServiceError
 from tests.integration.command_service.world import ADMIN, DONE, ENGINEER, VINS, World, a_submission
 
@@ -257,6 +258,15 @@ class TestResults:
         ]
         assert world.heard.woken == {vehicle_id}
 
+    async def test_a_vehicle_that_says_too_much_is_told_to_stop(self, world: World) -> None:
+        vehicle_id = await world.vehicle()
+        await world.online()
+        command = await world.handed_over(vehicle_id)
+        few = world.with_limits(max_responses_per_command=2)
+        acks = await few.results(command, '{"n":1}', '{"n":2}', '{"n":3}')
+        assert [ack.closed for ack in acks] == [False, False, True]
+        assert (await world.command(command.command_id)).error_code == "TOO_MANY_RESPONSES"
+
     async def test_a_repeat_is_acknowledged_and_a_gap_is_not(self, world: World) -> None:
         vehicle_id = await world.vehicle()
         await world.online()
@@ -367,6 +377,20 @@ class TestReading:
         )
         assert full.events
         assert (empty.events, empty.has_more) == ([], True)
+
+    async def test_what_retention_took_is_not_waited_for(self, world: World) -> None:
+        vehicle_id = await world.vehicle()
+        await world.online()
+        command = await world.handed_over(vehicle_id)
+        await world.results(command, '{"n":1}', '{"n":2}', DONE)
+        assert await forget_old_responses(world.storage, days=-1)
+        fresh, behind = await world.read.updates(
+            [KnownState(command.command_id, 0, 0), KnownState(command.command_id, 1, 0)]
+        )
+        for update, after in ((fresh, 0), (behind, 1)):
+            (end,) = update.events
+            assert (end.terminal, end.responses, update.has_more) == (True, after, False)
+            assert '"responses":2' in end.json
 
     async def test_what_is_not_there(self, world: World) -> None:
         for read in (world.read.get, lambda i: world.read.responses(i, 0, 1), lambda i: world.read.evidence(i, 1, "")):

@@ -69,6 +69,18 @@ def test_what_comes_after_the_end_is_evidence_and_changes_nothing() -> None:
     assert (command.status, command.revision, command.responses) == (Status.FAILED, revision, 0)
 
 
+def test_a_timeout_takes_no_number_from_the_vehicle() -> None:
+    """It comes back, to another connector, and goes on from where it was."""
+    command = in_progress(repeatable=False)
+    record(command, result(command, 1, '{"a":1}'), after(1), LIMIT)
+    timed_out = result(command, 2, done(OutcomeKind.TIMED_OUT))
+    assert record(command, timed_out, after(30), LIMIT).receipt is Receipt.RECORDED
+    assert record(command, timed_out, after(31), LIMIT).receipt is Receipt.REPEATED
+    late = record(command, result(command, 2, done(OutcomeKind.COMPLETED), connector="c2"), after(40), LIMIT)
+    assert late.evidence is not None
+    assert record(command, result(command, 1, '{"a":1}', connector="c2"), after(40), LIMIT).receipt is Receipt.REPEATED
+
+
 def test_an_older_attempt_is_evidence() -> None:
     command = in_progress()
     record(command, result(command, 1, done(OutcomeKind.TIMED_OUT)), after(30), LIMIT)
