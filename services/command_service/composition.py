@@ -60,6 +60,7 @@ class _Parts:
     audit: AuditTrail
     connectors: ConnectorApi
     dispatcher: Dispatcher
+    control: MessagingConnectorControl
     watchdog: Watchdog
 
 
@@ -100,6 +101,7 @@ async def compose(
         service.on_stop_intake(stop_server)
         service.on_drain(parts.connectors.drain)
         service.on_drain(parts.dispatcher.drain)
+        service.on_drain(parts.control.drain)
         service.on_drain(announcer.drain)
         service.background(_start_when_migrated(service, settings, engine, storage, parts), "database")
         yield service
@@ -125,6 +127,7 @@ def _build(settings: Settings, storage: SqlStorage, messaging: Messaging, announ
             limits,
         ),
         dispatcher=dispatcher,
+        control=control,
         watchdog=Watchdog(RecoverCommands(storage, limits, control, announcer, woken), dispatcher, limits),
     )
 
