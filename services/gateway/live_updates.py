@@ -158,7 +158,7 @@ class LiveUpdates:
         """Whether anything was new."""
         ready = viewer.accept(events)
         for event in ready:
-            viewer.outlet.put(event.json, event.traceparent)
+            viewer.outlet.put(event.json, event.traceparent, viewer.command_id)
         if viewer.complete:
             self._end(viewer, found=True)
         return bool(ready)

@@ -74,12 +74,14 @@ class RequestEdge:
             await send(message)
 
         method = scope["method"]
-        with span(f"HTTP {method}", _traceparent(scope["headers"]), SpanKind.SERVER) as active:
+        with span(method, _traceparent(scope["headers"]), SpanKind.SERVER) as active:
             try:
                 await self._app(scope, receive, send_with_headers)
             except Exception:  # the answer was given by then, if it could be
                 self._log.exception("request_failed", method=method, path=scope["path"])
             route = _route(scope)
+            if route != UNMATCHED:
+                active.rename(f"{method} {route}")
             active.set(**{"http.request.method": method, "http.route": route, "http.response.status_code": status})
             if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 active.fail(str(status))

@@ -10,7 +10,7 @@ from typing import Protocol
 from starlette.websockets import WebSocketDisconnect
 
 from gateway.metrics import WEBSOCKET_EVENTS
-from service_kit.tracing import is_sampled, record_span
+from service_kit.tracing import SpanKind, is_sampled, record_span
 
 # Beyond this a socket counts as full: what comes then stays in the recorded state until the socket has drained.
 MAX_QUEUED_MESSAGES = 256
@@ -33,7 +33,7 @@ class Outlet:
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
         self._context = copy_context()  # whoever publishes may not be who the socket belongs to
-        self._queue: deque[tuple[str, str, int]] | None = None
+        self._queue: deque[tuple[str, str, str, int]] | None = None
         self._characters = 0
         self._pump: asyncio.Task[None] | None = None
         self._wanting_room: dict[object, Callable[[], None]] | None = None
@@ -45,13 +45,13 @@ class Outlet:
         queued = 0 if self._queue is None else len(self._queue)
         return queued >= MAX_QUEUED_MESSAGES or (queued > 0 and self._characters >= MAX_QUEUED_CHARACTERS)
 
-    def put(self, json: str, traceparent: str = "") -> None:
-        """Sends this after all that was put before; nothing once the outlet is closing."""
+    def put(self, json: str, traceparent: str = "", command_id: str = "") -> None:
+        """Sends this after all that was put before; nothing once the outlet is closing. The rest is for its span."""
         if self._closing is not None:
             return
         if self._queue is None:
             self._queue = deque()
-        self._queue.append((json, traceparent, time_ns() if is_sampled(traceparent) else 0))
+        self._queue.append((json, traceparent, command_id, time_ns() if is_sampled(traceparent) else 0))
         self._characters += len(json)
         self._start()
 
@@ -105,11 +105,11 @@ class Outlet:
             WEBSOCKET_EVENTS.inc(sent)
             self._tell_of_room()
 
-    async def _send(self, json: str, traceparent: str, queued_ns: int) -> None:
+    async def _send(self, json: str, traceparent: str, command_id: str, queued_ns: int) -> None:
         self._characters -= len(json)
         await self._socket.send_text(json)
         if queued_ns:
-            record_span("websocket.deliver", traceparent, queued_ns)
+            record_span("websocket.deliver", traceparent, queued_ns, kind=SpanKind.CONSUMER, command_id=command_id)
 
     def _tell_of_room(self) -> None:
         callbacks, self._wanting_room = self._wanting_room, None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -22,6 +23,8 @@ class Batcher(Generic[Item, Answer]):
         self._max_items = max_items
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._flusher: asyncio.Task[None] | None = None
+        # What a flush logs is about all of its items, not about the request that happened to be the first of them.
+        self._context = copy_context()
 
     async def submit(self, item: Item) -> Answer:
         """The answer to this item; raises what `flush` gave or raised for it."""
@@ -32,7 +35,7 @@ class Batcher(Generic[Item, Answer]):
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answer))
         if self._flusher is None or self._flusher.done():
-            self._flusher = asyncio.create_task(self._flush_all())
+            self._flusher = asyncio.get_running_loop().create_task(self._flush_all(), context=self._context)
         return answer
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
-from service_kit.logging import get_logger
+from service_kit.logging import command_context, get_logger
 from service_kit.tracing import ActiveSpan, is_sampled
 from sovd_protos.connector.v1 import connector_pb2 as wire
 from vehicle_connector import metrics
@@ -31,6 +31,7 @@ _ENDS = {
     End.FAILED: wire.Outcome.FAILED,
     End.CANCELLED: wire.Outcome.CANCELLED,
 }
+_FAILURES = (wire.Outcome.FAILED, wire.Outcome.TIMED_OUT)
 _COUNTERS = {number: metrics.OUTCOMES.labels(name.lower()) for name, number in wire.Outcome.Kind.items() if number}
 
 
@@ -277,7 +278,8 @@ class Attempt:
 
     def _break_off(self, reason: str) -> None:
         """The vehicle does not keep to the protocol; this command ends, nothing else is harmed."""
-        _log.warning("bad_vehicle_response", command_id=self.key[0], vehicle_id=self.vehicle_id, reason=reason)
+        with command_context(self.command.command_id, self.command.traceparent):
+            _log.warning("bad_vehicle_response", vehicle_id=self.vehicle_id, reason=reason)
         if self._link is not None:
             self._link.cancel(self.key)
         if self.phase is Phase.OVERDUE:
@@ -308,6 +310,8 @@ class Attempt:
         _COUNTERS[kind].inc()
         if self._span is not None:
             self._span.set(outcome=wire.Outcome.Kind.Name(kind).lower(), code=code)
+            if kind in _FAILURES:
+                self._span.fail(message)
         self._end()
 
     def _stop_listening(self) -> None:

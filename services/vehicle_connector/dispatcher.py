@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
 
-from service_kit.logging import get_logger
+from service_kit.logging import command_context, get_logger
 from service_kit.messaging.port import Consumer, IncomingMessage, Messaging
-from service_kit.tracing import ActiveSpan, SpanKind, is_sampled, start_span
+from service_kit.tracing import ActiveSpan, SpanKind, start_sampled, trace_id_of
 from sovd_protos.connector.v1 import connector_pb2 as wire
 from vehicle_connector import metrics
 from vehicle_connector.command_service_stream import CommandServiceStream, NotAttached
@@ -62,6 +62,14 @@ class Dispatcher:
         span = _span_of(dispatched)
         try:
             answer = await self._stream.claim(_claim_of(dispatched))
+        try:
+            await self._claim(dispatched, message)
+        except Exception as error:
+            with command_context(dispatched.command_id, dispatched.traceparent):
+                _log.error("command_not_handled", exc_info=error)
+            await message.reject()
+
+    async def _claim(self, dispatched: wire.DispatchedCommand, message: IncomingMessage) -> None:
         except NotAttached:  # the connector stops
             await message.requeue()
             return
@@ -105,7 +113,9 @@ def _parse_control(body: bytes) -> wire.ControlMessage | None:
 
 
 async def _reject(message: IncomingMessage, queue: str) -> None:
-    _log.error("malformed_message", queue=queue, size=len(message.body))
+    traceparent = message.headers.get("traceparent")
+    known = {"trace_id": trace_id_of(traceparent)} if traceparent else {}
+    _log.error("malformed_message", queue=queue, size=len(message.body), **known)
     await message.reject()
 
 
@@ -119,13 +129,12 @@ def _claim_of(dispatched: wire.DispatchedCommand) -> wire.Claim:
 
 
 def _span_of(dispatched: wire.DispatchedCommand) -> ActiveSpan | None:
-    """From the delivery to the outcome; most commands are not sampled and have none."""
-    if not is_sampled(dispatched.traceparent):
-        return None
-    return start_span(
+    """From the delivery to the outcome."""
+    return start_sampled(
         "connector.execute",
         dispatched.traceparent,
         SpanKind.CONSUMER,
         command_id=dispatched.command_id,
         command_name=dispatched.command_name,
     )
+        vehicle_id=dispatched.vehicle_id,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from service_kit.logging import get_logger
+from service_kit.logging import command_context, get_logger
 from service_kit.tracing import ActiveSpan
 from sovd_protos.connector.v1 import connector_pb2 as wire
 from vehicle_connector.attempt import Attempt, Phase
@@ -61,7 +61,8 @@ class Executor:
         if known is None:
             start()
         elif known.handed_over:
-            _log.error("granted_again", command_id=dispatched.command_id, attempt=attempt_number)
+            with command_context(dispatched.command_id, dispatched.traceparent):
+                _log.error("granted_again", attempt=attempt_number)
         else:
             # It was not handed over and that is recorded, but not acknowledged here: an acknowledgement that is still
             # on its way must not be taken for one of the new try.

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol
 
-from service_kit.logging import get_logger
+from service_kit.logging import command_context, get_logger
 from service_kit.tracing import SpanKind, span
 from sovd_protos.session.v1.session_pb2 import Cancel, CommandUpdate, Credit, Execute, Finished, HeldCommand, Resume
 from vehicle_simulator.held_command import Held, Update
@@ -147,9 +147,12 @@ class Executions:
                 command_id=command.command_id,
                 command_name=command.command_name,
                 attempt=command.attempt,
-            ):
+                vin=self._vin,
+            ) as active:
                 async for update in self._executor.execute(command):
                     self._add(held, update)
+                    if isinstance(update, Finished):
+                        active.set(outcome=update.code or "COMPLETED")
                     if held.is_full:
                         await held.room()
         except asyncio.CancelledError:
@@ -157,7 +160,8 @@ class Executions:
                 raise
             self._add(held, _CANCELLED)
         except Exception as error:
-            _log.error("execution_failed", command_id=command.command_id, vin=self._vin, exc_info=error)
+            with command_context(command.command_id, command.traceparent):
+                _log.error("execution_failed", vin=self._vin, exc_info=error)
             self._add(held, _BROKEN)
 
     def _add(self, held: Held, update: Update) -> None:

@@ -2,8 +2,13 @@
 
 from prometheus_client import Counter
 
-DEAD_LETTERS = Counter(
+_DEAD_LETTERS = Counter(
     "sovd_dead_letters",
-    "Messages that this process rejected to the dead-letter queue, by the queue they came from.",
+    "Messages that this process rejected to the dead-letter queue, by the kind of queue they came from.",
     ["queue"],
 )
+
+
+def count_dead_letter(queue: str) -> None:
+    """Queues come and go with who consumes them: `connector.4711` counts as `connector`."""
+    _DEAD_LETTERS.labels(queue.partition(".")[0]).inc()

@@ -11,7 +11,7 @@ from aiormq.abc import AbstractConnection, ChannelFrame, DeliveredMessage
 from pamqp.commands import Basic
 
 from service_kit.logging import get_logger
-from service_kit.messaging.metrics import DEAD_LETTERS
+from service_kit.messaging.metrics import count_dead_letter
 from service_kit.messaging.port import COMMANDS_EXCHANGE, DEAD_LETTER_QUEUE, Handler
 from service_kit.messaging.rabbitmq_errors import CONNECTION_ERRORS
 
@@ -131,7 +131,7 @@ class RabbitDelivery:
 
     async def reject(self) -> None:
         if self._settle() and await self._settlements.reject(self._tag, requeue=False):
-            DEAD_LETTERS.labels(self._queue).inc()
+            count_dead_letter(self._queue)
 
     async def requeue(self) -> None:
         if self._settle():

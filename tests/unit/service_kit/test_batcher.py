@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 
 import pytest
 from hypothesis import given
@@ -190,3 +191,17 @@ def test_every_item_is_flushed_once_in_order_and_answered_with_its_own(items: li
                     answer.result()
 
     asyncio.run(run())
+
+
+async def test_a_flush_belongs_to_no_one_of_its_items() -> None:
+    asked_by: ContextVar[str] = ContextVar("asked_by", default="nobody")
+    seen = []
+
+    async def flush(items: list[int]) -> list[int]:
+        seen.append(asked_by.get())
+        return items
+
+    batcher: Batcher[int, int] = Batcher(flush)
+    asked_by.set("the first")
+    await batcher.submit(1)
+    assert seen == ["nobody"]
