@@ -118,7 +118,7 @@ def _build(settings: Settings, storage: SqlStorage, messaging: Messaging, announ
             CancelCommand(storage, control, announcer, woken),
             ReadCommands(storage),
         ),
-        vehicles=ManageVehicles(storage),
+        vehicles=ManageVehicles(storage, control, announcer, woken),
         audit=AuditTrail(storage),
         connectors=ConnectorApi(
             ClaimCommands(storage, announcer, woken),

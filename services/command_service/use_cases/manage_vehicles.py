@@ -7,15 +7,20 @@ from uuid_utils import uuid7
 
 from command_service.domain.vehicle import ConnectionStatus, LinkKind, Vehicle
 from command_service.use_cases.actor import Actor
+from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
 from command_service.use_cases.audit_entries import about_vehicle
+from command_service.use_cases.cancel_command import ConnectorControl
 from command_service.use_cases.cursors import decode_text_pair, encode_cursor
 from command_service.use_cases.ports import AlreadyStored, Storage, UnitOfWork
 from service_kit.errors import Conflict, Forbidden, InvalidInput, NotFound
 
 
 class ManageVehicles:
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, control: ConnectorControl, announcer: Announcer, waker: DispatchWaker) -> None:
         self._storage = storage
+        self._control = control
+        self._announcer = announcer
+        self._waker = waker
 
     async def get(self, vehicle_id: str) -> Vehicle:
         """Raises NotFound."""
@@ -79,8 +84,9 @@ class ManageVehicles:
         return vehicle
 
     async def delete(self, actor: Actor, vehicle_id: str) -> None:
-        """Soft: history stays. Raises NotFound, Conflict VEHICLE_HAS_OPEN_COMMANDS."""
+        """Soft: history stays, its session ends. Raises NotFound, Conflict VEHICLE_HAS_OPEN_COMMANDS."""
         _require_admin(actor)
+        aftermath = Aftermath(self._announcer, self._waker)
         async with self._storage.transaction() as uow:
             vehicle, now = await _locked(uow, vehicle_id)
             if await uow.commands.has_open(vehicle_id):
@@ -88,12 +94,17 @@ class ManageVehicles:
                     "VEHICLE_HAS_OPEN_COMMANDS",
                     f"vehicle {vehicle.vin} has open commands; cancel them or wait for their end",
                 )
+            connector_id = vehicle.connector_id
             vehicle.deleted_at = now
-            vehicle.connection_status = ConnectionStatus.OFFLINE
-            vehicle.connector_id = None
+            if vehicle.close_session(vehicle.session_epoch, now):
+                aftermath.vehicle_changed(vehicle, now)
             await uow.vehicles.update([vehicle])
             await uow.audit.append([about_vehicle("vehicle.deleted", vehicle_id, now, actor, vin=vehicle.vin)])
             await uow.commit()
+        aftermath.tell()
+        if connector_id is not None:
+            # Sent away, it says hello again: whoever has its VIN by then is found.
+            await self._control.session_superseded(connector_id, vehicle_id, vehicle.session_epoch)
 
 
 async def _locked(uow: UnitOfWork, vehicle_id: str) -> tuple[Vehicle, datetime]:

@@ -8,7 +8,7 @@ from command_service.domain.command import MAX_ATTEMPTS, CancelOutcome, Status
 from command_service.domain.results import Outcome, OutcomeKind, Receipt
 from command_service.use_cases.vehicle_sessions import HeldCommand, Hello, SessionEnd
 from service_kit.errors import NotFound
-from tests.integration.command_service.world import DONE, ENGINEER, VINS, World, a_submission
+from tests.integration.command_service.world import ADMIN, DONE, ENGINEER, VINS, World, a_submission
 
 NO_GRACE = {"session_grace_seconds": -1.0, "deadline_grace_seconds": -3600.0, "claim_seconds": -1.0}
 
@@ -255,3 +255,13 @@ async def test_a_vehicle_with_open_commands_is_not_deleted(world: World) -> None
     vehicle_id = await world.vehicle()
     await world.submit_all([a_submission(vehicle_id)])
     assert (await world.vehicles.page("mercedes", "", 10, ""))[0]
+
+
+async def test_the_session_of_a_deleted_vehicle_ends(world: World) -> None:
+    vehicle_id = await world.vehicle()
+    session = await world.online()
+    await world.vehicles.delete(ADMIN, vehicle_id)
+    assert world.heard.superseded == [("c1", vehicle_id, session.session_epoch)]
+    assert world.heard.vehicles[-1] == (vehicle_id, "offline")
+    successor = await world.vehicle()
+    assert (await world.online()).vehicle_id == successor

@@ -80,7 +80,7 @@ class World:
         self.sessions = VehicleSessions(storage, self.limits, heard, heard, heard)
         self.recover = RecoverCommands(storage, self.limits, heard, heard, heard)
         self.read = ReadCommands(storage)
-        self.vehicles = ManageVehicles(storage)
+        self.vehicles = ManageVehicles(storage, heard, heard, heard)
 
     def with_limits(self, **changes: Any) -> "World":
         return World(self.storage, replace(self.limits, **changes))
