@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 GENESIS = "0" * 64
+_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,11 @@ class AuditEntry:
     hash: str = ""
 
 
-def entry_hash(previous_hash: str, entry: AuditEntry) -> str:
-    """SHA-256 (hex) over the previous hash and every recorded fact of the entry, in one canonical form."""
+def entry_hash(previous_hash: str, chain_number: int, entry: AuditEntry) -> str:
+    """SHA-256 (hex) over the previous hash, the place and every recorded fact of the entry, in one canonical form."""
     facts = [
         previous_hash,
-        entry.chain_number,
+        chain_number,
         entry.entry_id,
         int(entry.at.timestamp() * 1_000_000 + 0.5),
         entry.action,
@@ -44,8 +45,7 @@ def entry_hash(previous_hash: str, entry: AuditEntry) -> str:
         entry.details,
         entry.remote_address,
     ]
-    canonical = json.dumps(facts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(_canonical(facts).encode()).hexdigest()
 
 
 def seal(entries: Iterable[AuditEntry], last_number: int, last_hash: str) -> list[AuditEntry]:
@@ -53,9 +53,8 @@ def seal(entries: Iterable[AuditEntry], last_number: int, last_hash: str) -> lis
     sealed = []
     for entry in entries:
         last_number += 1
-        numbered = replace(entry, chain_number=last_number)
-        last_hash = entry_hash(last_hash, numbered)
-        sealed.append(replace(numbered, hash=last_hash))
+        last_hash = entry_hash(last_hash, last_number, entry)
+        sealed.append(replace(entry, chain_number=last_number, hash=last_hash))
     return sealed
 
 
@@ -77,7 +76,7 @@ class ChainCheck:
         expected = self.last_number + 1
         if entry.chain_number != expected:
             self.broken_at, self.reason = expected, f"entry {expected} is missing"
-        elif entry_hash(self.last_hash, entry) != entry.hash:
+        elif entry_hash(self.last_hash, expected, entry) != entry.hash:
             self.broken_at, self.reason = expected, f"entry {expected} was changed"
         else:
             self.last_number, self.last_hash = expected, entry.hash

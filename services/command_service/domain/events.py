@@ -9,6 +9,8 @@ from command_service.domain.results import RecordedResponse
 from command_service.domain.vehicle import Vehicle
 from service_kit.uds import nrc_name
 
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True)
 class ViewerEvent:
@@ -64,7 +66,7 @@ def status_event(command: Command, now: datetime) -> ViewerEvent:
     if command.cancel_outcome:
         facts["cancel_outcome"] = str(command.cancel_outcome)
     return ViewerEvent(
-        json.dumps(facts, separators=(",", ":"), ensure_ascii=False),
+        _compact(facts),
         revision=command.revision,
         responses=command.responses,
         status=command.status,
@@ -72,13 +74,12 @@ def status_event(command: Command, now: datetime) -> ViewerEvent:
 
 
 def vehicle_event(vehicle: Vehicle, now: datetime) -> str:
-    return json.dumps(
+    return _compact(
         {
             "event": "vehicle",
             "vehicle_id": vehicle.vehicle_id,
             "vin": vehicle.vin,
             "connection_status": vehicle.connection_status.value,
             "at": timestamp(now),
-        },
-        separators=(",", ":"),
+        }
     )

@@ -1,6 +1,9 @@
 """Checks a command's parameters against the catalogue, with errors that say what is wrong and what is allowed."""
 
 import json
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -9,6 +12,7 @@ from jsonschema.exceptions import ValidationError
 from command_service.domain.catalogue import CATALOGUE, CommandType
 from service_kit.errors import InvalidInput
 
+_REMEMBERED_CHARACTERS = 500
 _VALIDATORS = {name: Draft202012Validator(entry.parameters_schema) for name, entry in CATALOGUE.items()}
 
 
@@ -25,20 +29,28 @@ def command_type_named(name: str) -> CommandType:
         ) from None
 
 
-def valid_parameters(command_type: CommandType, parameters_json: str) -> dict[str, Any]:
+def valid_parameters(command_type: CommandType, parameters_json: str) -> Mapping[str, Any]:
     """The parameters as an object. Raises InvalidInput INVALID_PARAMETERS, its details by field."""
+    if len(parameters_json) > _REMEMBERED_CHARACTERS:
+        return _validate(command_type.name, parameters_json)
+    return _remembered(command_type.name, parameters_json)
+
+
+def _validate(command_name: str, parameters_json: str) -> Mapping[str, Any]:
     try:
         parameters = json.loads(parameters_json or "{}")
     except (ValueError, RecursionError) as error:
         raise InvalidInput("INVALID_PARAMETERS", f"command_params is not JSON: {error}") from None
-    errors = sorted(
-        _VALIDATORS[command_type.name].iter_errors(parameters), key=lambda error: list(map(str, error.path))
-    )
+    errors = sorted(_VALIDATORS[command_name].iter_errors(parameters), key=lambda error: list(map(str, error.path)))
     if errors:
         problems = [{"field": _field(error), "problem": _explain(error)} for error in errors]
         text = "; ".join(f"{problem['field']}: {problem['problem']}" for problem in problems)
-        raise InvalidInput("INVALID_PARAMETERS", f"{command_type.name}: {text}", {"errors": problems})
-    return dict(parameters)
+        raise InvalidInput("INVALID_PARAMETERS", f"{command_name}: {text}", {"errors": problems})
+    return MappingProxyType(dict(parameters))
+
+
+# A fleet is asked the same question again and again: checking it costs as much as storing it.
+_remembered = lru_cache(maxsize=4096)(_validate)
 
 
 def _field(error: ValidationError) -> str:

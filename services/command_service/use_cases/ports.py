@@ -176,7 +176,8 @@ class ConnectorRepository(Protocol):
     async def lapsed(self, grace_seconds: float) -> list[str]:
         """connector_ids whose lease lapsed longer ago than that."""
 
-    async def remove(self, connector_ids: Collection[str]) -> None: ...
+    async def remove_lapsed(self, connector_id: str, grace_seconds: float) -> bool:
+        """Locks and removes it if its lease lapsed longer ago than that. To be called before vehicles are locked."""
 
     async def get(self, connector_ids: Collection[str]) -> dict[str, ConnectorLease]: ...
 

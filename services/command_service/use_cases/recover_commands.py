@@ -87,16 +87,16 @@ class RecoverCommands:
     async def _drop_connector(self, connector_id: str) -> int:
         aftermath = Aftermath(self._announcer, self._waker)
         async with self._storage.transaction() as uow:
-            vehicles = await uow.vehicles.lock(await uow.vehicles.on_connector(connector_id))
-            if connector_id not in await uow.connectors.lapsed(self._limits.lease_grace_seconds):
+            # First of all, as when it registers: it cannot come back in the middle of this.
+            if not await uow.connectors.remove_lapsed(connector_id, self._limits.lease_grace_seconds):
                 return 0
+            vehicles = await uow.vehicles.lock(await uow.vehicles.on_connector(connector_id))
             sessions = {
                 vehicle.vehicle_id: vehicle.session_epoch
                 for vehicle in vehicles.values()
                 if vehicle.connector_id == connector_id
             }
             changed = await lose_sessions(uow, vehicles, sessions, aftermath)
-            await uow.connectors.remove([connector_id])
             await uow.commit()
         aftermath.tell()
         return changed

@@ -5,7 +5,7 @@ has to wait is left to the dispatcher.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -52,7 +52,7 @@ class Checked:
 
     submission: Submission
     command_type: CommandType
-    parameters: dict[str, Any]
+    parameters: Mapping[str, Any]
     timeout_seconds: int
     expires_in_seconds: int
 
