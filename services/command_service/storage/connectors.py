@@ -40,8 +40,9 @@ _renew_one = (
     .values(lease_until=_renewed, draining=given(connectors.c.draining))
     .returning(connectors.c.connector_id)
 )
-_lapsed = select(connectors.c.connector_id).where(connectors.c.lease_until < db_now(bindparam("age", type_=Float())))
-_remove = delete(connectors).where(any_of(connectors.c.connector_id, "ids"))
+_is_lapsed = connectors.c.lease_until < db_now(bindparam("age", type_=Float()))
+_lapsed = select(connectors.c.connector_id).where(_is_lapsed)
+_remove_lapsed = delete(connectors).where(connectors.c.connector_id == bindparam("connector_id"), _is_lapsed)
 _get = select(*columns_of(connectors, [field.name for field in fields(ConnectorLease)])).where(
     any_of(connectors.c.connector_id, "ids")
 )
@@ -72,9 +73,9 @@ class SqlConnectorRepository:
     async def lapsed(self, grace_seconds: float) -> list[str]:
         return await self._session.column(_lapsed, {"age": -grace_seconds})
 
-    async def remove(self, connector_ids: Collection[str]) -> None:
-        if connector_ids:
-            await self._session.execute(_remove, {"ids": list(connector_ids)})
+    async def remove_lapsed(self, connector_id: str, grace_seconds: float) -> bool:
+        parameters = {"connector_id": connector_id, "age": -grace_seconds}
+        return bool((await self._session.execute(_remove_lapsed, parameters)).rowcount)
 
     async def get(self, connector_ids: Collection[str]) -> dict[str, ConnectorLease]:
         if not connector_ids:

@@ -67,6 +67,26 @@ async def test_a_command_that_is_dispatched_anew_meanwhile_stays_so(
     assert (await world.command(command.command_id)).dispatch_number == 2
 
 
+@on_postgresql
+async def test_a_connector_that_comes_back_while_it_is_dropped_stays(
+    world: World, storage: SqlStorage, observer: AsyncEngine
+) -> None:
+    vehicle_id = await world.vehicle()
+    await world.online()
+    short = world.with_limits(lease_seconds=0.0, lease_grace_seconds=-1.0)
+    await short.sessions.renew_leases([("c1", False)])
+    dropping = world.with_limits(lease_grace_seconds=-5.0)
+    async with storage.transaction() as uow:
+        await uow.connectors.register("c1", "", 10)
+        drop = asyncio.create_task(dropping.recover.drop_lapsed_connectors())
+        await _somebody_waits(observer)
+        await uow.vehicles.lock([vehicle_id])
+        await uow.commit()
+    assert await drop == 0
+    assert (await world.vehicles.get(vehicle_id)).reachable
+    assert await world.sessions.renew_leases([("c1", False)]) == [True]
+
+
 async def _somebody_waits(observer: AsyncEngine) -> None:
     async with asyncio.timeout(30), observer.connect() as connection:
         while not (await connection.execute(_WAITING)).scalar_one():

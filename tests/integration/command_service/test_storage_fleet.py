@@ -70,7 +70,6 @@ async def test_nothing_asked_is_nothing_done(storage: SqlStorage) -> None:
         await uow.vehicles.touch([])
         assert await uow.connectors.renew([], 10) == set()
         assert await uow.connectors.get([]) == {}
-        await uow.connectors.remove([])
 
 
 async def test_a_lock_brings_the_clock(storage: SqlStorage) -> None:
@@ -185,11 +184,14 @@ async def test_leases_are_renewed_for_those_that_are_known(storage: SqlStorage) 
     assert [found[name].draining for name in ("connector-1", "connector-2")] == [False, True]
 
 
-async def test_a_connector_is_removed(storage: SqlStorage) -> None:
+async def test_a_connector_is_removed_once_its_lease_lapsed(storage: SqlStorage) -> None:
     async with storage.transaction() as uow:
-        await uow.connectors.register("connector-1", "host:1", 10)
+        await uow.connectors.register("connector-1", "host:1", -5)
         await uow.connectors.register("connector-2", "host:2", 10)
-        await uow.connectors.remove(["connector-1", "nobody"])
+        assert not await uow.connectors.remove_lapsed("connector-1", 20)
+        assert await uow.connectors.remove_lapsed("connector-1", 0)
+        assert not await uow.connectors.remove_lapsed("connector-1", 0)
+        assert not await uow.connectors.remove_lapsed("connector-2", 0)
         await uow.commit()
     async with storage.reading() as uow:
         assert set(await uow.connectors.get(["connector-1", "connector-2"])) == {"connector-2"}
