@@ -99,7 +99,7 @@ _QUEUE_STATUS = _queue_fields.index("status")
 _has_open = (
     select(commands.c.command_id).where(commands.c.vehicle_id == bindparam("vehicle_id"), _is_open).limit(at_most(1))
 )
-_in_progress_on = select(commands.c.command_id).where(any_of(commands.c.vehicle_id, "ids"), _is_active)
+_in_progress_on = select(commands.c.command_id).where(any_of(commands.c.vehicle_id, "ids"), _is_open, _is_active)
 
 _limit: ColumnElement[int] = bindparam("limit", type_=Integer())
 _expired = (
@@ -167,7 +167,7 @@ _runnable_among = _runnable.where(any_of(vehicles.c.vehicle_id, "ids"))
 
 # A command's time of acceptance is read and its number issued in one transaction, so that of two commands further apart
 # than this the later one has the higher number: times bound the numbers to look at.
-_NUMBERS_FOLLOW_TIME_WITHIN = timedelta(minutes=5)
+_NUMBERS_FOLLOW_TIME_WITHIN = timedelta(minutes=2)
 
 
 class SqlCommandRepository:

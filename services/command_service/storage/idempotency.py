@@ -6,7 +6,7 @@ from datetime import timedelta
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Float, Integer, and_, bindparam, delete, select, tuple_
+from sqlalchemy import Float, Integer, bindparam, delete, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from command_service.storage.session import Session, as_arrays, as_row, columns_of, given, given_rows
@@ -19,12 +19,12 @@ _VALID_SECONDS = timedelta(hours=24).total_seconds()
 _columns = columns_of(keys, [field.name for field in fields(IdempotencyRecord)])
 _values = attrgetter(*(column.name for column in _columns))
 _valid_since = db_now(bindparam("age", -_VALID_SECONDS, type_=Float()))
-_valid = keys.c.created_at > _valid_since
-
+# Whether it is still valid is a result, not a condition: the index of the times is no way to find a key.
+_found = select(*_columns, keys.c.created_at > _valid_since)
 _pair_columns = columns_of(keys, ["user_id", "key"])
 _pairs = given_rows(_pair_columns)
-_find_arrays = select(*_columns).where(and_(keys.c.user_id == _pairs.c.user_id, keys.c.key == _pairs.c.key), _valid)
-_find_one = select(*_columns).where(*(one == given(one) for one in _pair_columns), _valid)
+_find_arrays = _found.where(keys.c.user_id == _pairs.c.user_id, keys.c.key == _pairs.c.key)
+_find_one = _found.where(*(one == given(one) for one in _pair_columns))
 
 
 def _taking_over(insert: Any) -> Any:
@@ -64,7 +64,8 @@ class SqlIdempotencyRepository:
             looks = [await self._session.rows(_find_one, as_row(_pair_columns, pair)) for pair in pairs]
         else:
             looks = [await self._session.rows(_find_arrays, as_arrays(_pair_columns, pairs))]
-        return {(row[0], row[1]): IdempotencyRecord(*row) for rows in looks for row in rows}
+        found = (IdempotencyRecord(*values) for rows in looks for *values, valid in rows if valid)
+        return {(record.user_id, record.key): record for record in found}
 
     async def put(self, records: Sequence[IdempotencyRecord]) -> set[tuple[str, str]]:
         # One row per key (the first counts), in key order, so that two transactions never wait for each other.

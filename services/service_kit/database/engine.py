@@ -94,9 +94,11 @@ def driver_options(
         "statement_timeout": f"{timeout_seconds}s",
         "idle_in_transaction_session_timeout": f"{timeout_seconds}s",
         "jit": "off",
-        # Every statement has its index, and is prepared once. A plan made while a table was empty must not read all of
-        # it when it has grown (statistics come a minute late); planning anew each time costs more than executing.
+        # Every statement has its index, every join goes by key, and each is planned once: planning costs more than
+        # executing. A plan made while a table was empty must not read all of it when it has grown.
         "enable_seqscan": "off",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
         "plan_cache_mode": "force_generic_plan",
     }
     return {
