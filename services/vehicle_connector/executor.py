@@ -246,7 +246,7 @@ class Executor:
             traceparent=take_up.traceparent,
             initial_credit=self.window,
         )
-        return Attempt(self, command, link.vehicle_id)
+        return Attempt(self, command, link.vehicle_id, stream_seconds=take_up.stream_duration_ms / 1000)
 
     def _add(self, attempt: Attempt) -> None:
         self._attempts[attempt.key] = attempt

@@ -231,7 +231,9 @@ class Command:
         if self.session_lost_at is not None and self.deadline_at is not None:
             self.deadline_at += now - self.session_lost_at
         if session_epoch != self.session_epoch:
-            at_least = now + min(self.timeout, timedelta(seconds=_RETURN_SECONDS))
+            # Of a stream the timeout is the gap between answers, which begins anew.
+            whole = self.stream_duration_ms > 0
+            at_least = now + (self.timeout if whole else min(self.timeout, timedelta(seconds=_RETURN_SECONDS)))
             self.deadline_at = max(self.deadline_at or at_least, at_least)
         self.connector_id = connector_id
         self.session_epoch = session_epoch

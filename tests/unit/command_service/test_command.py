@@ -190,6 +190,11 @@ class TestSession:
         command.take_up("c2", 2, after(29))
         assert command.deadline_at == after(29 + left)
 
+    def test_the_gap_of_a_stream_begins_anew(self) -> None:
+        stream = in_progress(stream=True, stream_duration_ms=60_000)
+        stream.take_up("c2", 2, after(29))
+        assert stream.deadline_at == after(59)
+
     def test_a_connector_that_is_back_with_its_session_gets_no_more_time(self) -> None:
         command = in_progress()
         command.take_up("c1", 1, after(29))

@@ -1,0 +1,78 @@
+"""A data stream that another connector began: here, too, its timeout is the gap between answers."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from sovd_protos.connector.v1 import connector_pb2 as wire
+from vehicle_connector.executor import Executor, Limits
+from vehicle_connector.lease import Lease
+from vehicle_connector.vehicle_link import AttemptKey, End, Finished, Response
+
+KEY: AttemptKey = ("c1", 1)
+
+
+class Link:
+    """Takes everything and says nothing."""
+
+    vehicle_id = "v1"
+    session_epoch = 2
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+class Loop:
+    """An event loop whose time passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.loop: Any = asyncio.new_event_loop()
+        self.loop.time = lambda: self.now
+
+    def run(self, call: Callable[[], object]) -> None:
+        async def inside() -> None:
+            call()
+
+        self.loop.run_until_complete(inside())
+
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.run(lambda: None)
+        self.run(lambda: None)  # what was due has called back
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    made = Loop()
+    yield made
+    made.loop.close()
+
+
+def test_answers_keep_it_going_and_silence_ends_it(loop: Loop) -> None:
+    results: list[wire.Result] = []
+    made: list[Executor] = []
+    loop.run(lambda: made.append(Executor(Lease(lambda: 0.0), Limits(64, 60, 60), results.append)))
+    executor: Executor = made[0]
+    link: Any = Link()
+    take_up = wire.TakeUp(
+        command_id=KEY[0],
+        attempt=KEY[1],
+        wanted=True,
+        next_number=4,
+        timeout_ms=10_000,
+        stream_duration_ms=60_000,
+        command_name="StreamDataByID",
+    )
+    loop.run(lambda: executor.link_opened(link, {KEY}, [take_up]))
+    for number in (4, 5, 6):
+        loop.passes(8)
+        loop.run(partial(executor.on_update, link, KEY, Response(number, "{}")))
+    assert [result.WhichOneof("kind") for result in results] == ["response"] * 3
+    loop.passes(11)
+    assert results[-1].outcome.kind == wire.Outcome.TIMED_OUT
+    loop.run(lambda: executor.on_update(link, KEY, Finished(7, End.COMPLETED, "", "", 0)))
+    assert [result.number for result in results] == [4, 5, 6, 7, 8]
