@@ -16,6 +16,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
 from service_kit.errors import BY_CATEGORY, Category, ServiceError, Unavailable
+from service_kit.grpc_metrics import Call
 from service_kit.logging import get_logger
 from sovd_protos.errors.v1.error_pb2 import DomainError
 
@@ -89,7 +90,10 @@ async def abort(context: Context, error: ServiceError) -> NoReturn:
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
-    """A ServiceError that a handler raises reaches the caller as it is; of another error the caller learns nothing."""
+    """A ServiceError that a handler raises reaches the caller as it is; of another error the caller learns nothing.
+
+    Every call is counted here too, with the status it got.
+    """
 
     def __init__(self) -> None:
         self._wrapped: dict[str, Any] = {}
@@ -117,22 +121,24 @@ def _wrap_handler(handler: Any, method: str) -> Any:
 
 def _wrap_coroutine(function: Callable[..., Awaitable[Any]], method: str) -> Callable[..., Awaitable[Any]]:
     async def call(request: Any, context: Context) -> Any:
-        try:
-            return await function(request, context)
-        except Exception as error:
-            await _end_failed_call(context, error, method)
+        with Call(method, context, is_stream=False):
+            try:
+                return await function(request, context)
+            except Exception as error:
+                await _end_failed_call(context, error, method)
 
     return call
 
 
 def _wrap_generator(function: Callable[..., Any], method: str) -> Callable[..., AsyncIterator[Any]]:
     async def call(request: Any, context: Context) -> AsyncIterator[Any]:
-        try:
-            async with aclosing(function(request, context)) as answers:
-                async for answer in answers:
-                    yield answer
-        except Exception as error:
-            await _end_failed_call(context, error, method)
+        with Call(method, context, is_stream=True):
+            try:
+                async with aclosing(function(request, context)) as answers:
+                    async for answer in answers:
+                        yield answer
+            except Exception as error:
+                await _end_failed_call(context, error, method)
 
     return call
 

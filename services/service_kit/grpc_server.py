@@ -11,6 +11,7 @@ from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined
 
 from service_kit.errors import NotAuthenticated
 from service_kit.grpc_errors import Context, ErrorInterceptor, abort
+from service_kit.grpc_metrics import count_refused
 from service_kit.grpc_tls import GrpcTls
 from service_kit.lifecycle import Lifecycle
 
@@ -42,6 +43,7 @@ class CredentialInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
 
 
 async def _refuse(_: Any, context: Context) -> None:
+    count_refused()
     await abort(context, NotAuthenticated("BAD_SERVICE_CREDENTIAL", "This call needs the service credential."))
 
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Protocol
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor, SpanExporter
 from opentelemetry.trace import (
@@ -164,7 +164,7 @@ def configure_tracing(service: str, exporter: SpanExporter | None = None) -> Non
     processor = SimpleSpanProcessor(exporter) if exporter else _processor_from_environment()
     if processor is None:
         return
-    _Process.provider = TracerProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
+    _Process.provider = TracerProvider(resource=_resource(service), shutdown_on_exit=False)
     _Process.provider.add_span_processor(processor)
     _Process.tracer = _Process.provider.get_tracer("sovd")
 
@@ -302,6 +302,11 @@ def _unsampled_root() -> str:
     return f"00-{_random.getrandbits(128) or 1:032x}-{_random.getrandbits(64) or 1:016x}-00"
 
 
+def _resource(service: str) -> Resource:
+    """OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
+    return Resource.create({"service.name": service}).merge(OTELResourceDetector().detect())
+
+
 def _processor_from_environment() -> SpanProcessor | None:
     wanted = os.environ.get("OTEL_TRACES_EXPORTER", "")
     endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -315,8 +320,9 @@ def _processor_from_environment() -> SpanProcessor | None:
 
 
 def _otlp_exporter() -> SpanExporter:
-    if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc") != "grpc":
-        raise InvalidInput("BAD_SETTING", "OTEL_EXPORTER_OTLP_PROTOCOL: only grpc is built in")
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if os.environ.get(name, "grpc") != "grpc":
+            raise InvalidInput("BAD_SETTING", f"{name}: only grpc is built in")
     # Imported when asked for: it is a good part of a service's start time and memory.
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 

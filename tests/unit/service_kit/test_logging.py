@@ -25,6 +25,7 @@ def _restore_logging() -> Iterator[None]:
     handlers, level = list(root.handlers), root.level
     yield
     root.handlers, root.level = handlers, level
+    logging.getLogger("alembic").setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 
@@ -50,6 +51,28 @@ def test_json_lines_carry_service_trace_and_command(capsys: pytest.CaptureFixtur
     }
     assert "command_id" not in outside
     assert "trace_id" not in outside
+
+
+def test_a_command_brings_the_trace_that_was_stored_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("gateway", "INFO", "json")
+    another = f"00-{TRACE[::-1]}-b7ad6b7169203331-00"
+    with span("request", another), command_context("c-1", f"00-{TRACE}-b7ad6b7169203331-01"):
+        get_logger("stored").info("seen")
+        logging.getLogger("stored").info("seen")
+    with command_context("c-2", ""):
+        get_logger("stored").info("seen")
+    structured, standard, untraced = lines(capsys)
+    assert structured["trace_id"] == standard["trace_id"] == TRACE
+    assert "trace_id" not in untraced
+
+
+def test_what_alembic_tells_of_every_look_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("gateway", "DEBUG", "json")
+    logging.getLogger("alembic.runtime.migration").info("Context impl PostgresqlImpl.")
+    logging.getLogger("alembic.runtime.migration").warning("something is wrong")
+    configure_logging("gateway", "ERROR", "json")
+    logging.getLogger("alembic.runtime.migration").warning("something is wrong")
+    assert [line["event"] for line in lines(capsys)] == ["something is wrong"]
 
 
 def test_the_level_filters_both_kinds_of_loggers(capsys: pytest.CaptureFixture[str]) -> None:

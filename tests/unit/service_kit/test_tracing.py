@@ -1,4 +1,5 @@
 import asyncio
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -18,7 +19,9 @@ from service_kit.tracing import (
     service_name,
     shutdown_tracing,
     span,
+    start_sampled,
     start_span,
+    trace_id_of,
 )
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -28,8 +31,8 @@ UNSAMPLED = f"00-{TRACE}-b7ad6b7169203331-00"
 
 @pytest.fixture(autouse=True)
 def _no_otel_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("TRACES_EXPORTER", "TRACES_SAMPLER", "EXPORTER_OTLP_ENDPOINT", "EXPORTER_OTLP_PROTOCOL"):
-        monkeypatch.delenv(f"OTEL_{name}", raising=False)
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
     yield
     shutdown_tracing()
 
@@ -73,6 +76,7 @@ def test_a_stored_traceparent_is_continued(exporter: InMemorySpanExporter) -> No
 def test_an_unsampled_parent_is_passed_on_without_a_span(exporter: InMemorySpanExporter) -> None:
     with span("dispatch", UNSAMPLED) as sent:
         sent.set(rows=1)
+        sent.rename("request")
         sent.fail("no")
         sent.end()
         assert current_traceparent() == UNSAMPLED
@@ -168,6 +172,42 @@ def test_a_batch_records_a_span_for_each_of_its_commands(exporter: InMemorySpanE
     assert sent == f"00-{TRACE}-{published.context.span_id:016x}-01"
 
 
+def test_of_many_commands_only_the_sampled_have_a_span(exporter: InMemorySpanExporter) -> None:
+    assert start_sampled("publish", UNSAMPLED, SpanKind.PRODUCER) is None
+    assert start_sampled("publish", "", SpanKind.PRODUCER) is None
+    published = start_sampled("publish", SAMPLED, SpanKind.PRODUCER, queue="sovd.commands")
+    assert published is not None
+    published.rename("publish sovd.commands")
+    published.end()
+    (span,) = exporter.get_finished_spans()
+    assert (span.name, span.kind) == ("publish sovd.commands", SpanKind.PRODUCER)
+    assert published.traceparent.startswith(f"00-{trace_id_of(SAMPLED)}-")
+
+
+def test_without_an_exporter_no_command_has_a_span() -> None:
+    configure_tracing("demo")
+    assert start_sampled("publish", SAMPLED) is None
+
+
+def test_a_span_may_end_with_an_error(exporter: InMemorySpanExporter) -> None:
+    start_span("publish", SAMPLED).end(ConnectionError("gone"))
+    start_span("publish", SAMPLED).end(asyncio.CancelledError())
+    failed, cancelled = exporter.get_finished_spans()
+    assert failed.status.description == "ConnectionError: gone"
+    assert cancelled.status.status_code is StatusCode.UNSET
+
+
+def test_the_environment_may_name_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "sovd-gateway")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test")
+    configure_tracing("gateway", exporter := InMemorySpanExporter())
+    with span("work"):
+        pass
+    (work,) = exporter.get_finished_spans()
+    named = {"service.name": "sovd-gateway", "deployment.environment": "test"}
+    assert {name: work.resource.attributes[name] for name in named} == named
+
+
 async def test_each_task_has_its_own_context(exporter: InMemorySpanExporter) -> None:
     both_inside = asyncio.Barrier(2)
 
@@ -229,7 +269,12 @@ def test_the_console_exporter_prints(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("OTEL_TRACES_EXPORTER", "zipkin"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]
+    ("variable", "value"),
+    [
+        ("OTEL_TRACES_EXPORTER", "zipkin"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
+    ],
 )
 def test_an_unknown_exporter_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317")
