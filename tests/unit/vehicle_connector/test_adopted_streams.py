@@ -25,37 +25,37 @@ class Link:
         return lambda *_: None
 
 
-class Loop:
-    """An event loop whose time passes when it is told to."""
+class Loop(asyncio.SelectorEventLoop):
+    """Its time passes when it is told to."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.loop: Any = asyncio.new_event_loop()
-        self.loop.time = lambda: self.now
+    now = 0.0
 
-    def run(self, call: Callable[[], object]) -> None:
+    def time(self) -> float:
+        return self.now
+
+    def call(self, call: Callable[[], object]) -> None:
         async def inside() -> None:
             call()
 
-        self.loop.run_until_complete(inside())
+        self.run_until_complete(inside())
 
     def passes(self, seconds: float) -> None:
         self.now += seconds
-        self.run(lambda: None)
-        self.run(lambda: None)  # what was due has called back
+        self.call(lambda: None)
+        self.call(lambda: None)  # what was due has called back
 
 
 @pytest.fixture
 def loop() -> Iterator[Loop]:
     made = Loop()
     yield made
-    made.loop.close()
+    made.close()
 
 
 def test_answers_keep_it_going_and_silence_ends_it(loop: Loop) -> None:
     results: list[wire.Result] = []
     made: list[Executor] = []
-    loop.run(lambda: made.append(Executor(Lease(lambda: 0.0), Limits(64, 60, 60), results.append)))
+    loop.call(lambda: made.append(Executor(Lease(lambda: 0.0), Limits(64, 60, 60), results.append)))
     executor: Executor = made[0]
     link: Any = Link()
     take_up = wire.TakeUp(
@@ -67,12 +67,12 @@ def test_answers_keep_it_going_and_silence_ends_it(loop: Loop) -> None:
         stream_duration_ms=60_000,
         command_name="StreamDataByID",
     )
-    loop.run(lambda: executor.link_opened(link, {KEY}, [take_up]))
+    loop.call(lambda: executor.link_opened(link, {KEY}, [take_up]))
     for number in (4, 5, 6):
         loop.passes(8)
-        loop.run(partial(executor.on_update, link, KEY, Response(number, "{}")))
+        loop.call(partial(executor.on_update, link, KEY, Response(number, "{}")))
     assert [result.WhichOneof("kind") for result in results] == ["response"] * 3
     loop.passes(11)
     assert results[-1].outcome.kind == wire.Outcome.TIMED_OUT
-    loop.run(lambda: executor.on_update(link, KEY, Finished(7, End.COMPLETED, "", "", 0)))
+    loop.call(lambda: executor.on_update(link, KEY, Finished(7, End.COMPLETED, "", "", 0)))
     assert [result.number for result in results] == [4, 5, 6, 7, 8]
