@@ -43,6 +43,9 @@ class Executor:
         self._by_vehicle: dict[str, dict[AttemptKey, Attempt]] = {}
         self._granted: OrderedDict[str, int] = OrderedDict()
         self._cancels: OrderedDict[AttemptKey, None] = OrderedDict()
+        # Taken up as if nothing were recorded, which the service also says of attempts that are evidence only: their
+        # vehicles may have forgotten what was recorded when they still counted.
+        self._joining: dict[AttemptKey, wire.TakeUp] = {}
         self._settled = asyncio.Event()
         self._settled.set()
 
@@ -104,8 +107,11 @@ class Executor:
         attempt = self._attempts.get(key)
         if attempt is None or attempt.vehicle_id != link.vehicle_id:
             link.release(key)
-        else:
-            attempt.on_update(update)
+            return
+        if self._joining and (take_up := self._joining.pop(key, None)):
+            take_up.next_number = update.number
+            attempt.resume(link, take_up)
+        attempt.on_update(update)
 
     def on_link_lost(self, link: VehicleLink) -> None:
         if self._links.get(link.vehicle_id) is link:
@@ -168,6 +174,7 @@ class Executor:
     def forget(self, attempt: Attempt) -> None:
         attempt.drop()
         del self._attempts[attempt.key]
+        self._joining.pop(attempt.key, None)
         others = self._by_vehicle[attempt.vehicle_id]
         del others[attempt.key]
         if not others:
@@ -232,6 +239,8 @@ class Executor:
         if attempt is None:
             attempt = self._adopted(link, take_up)
             self._add(attempt)
+            if take_up.next_number == 1:
+                self._joining[key] = take_up
         return attempt.resume(link, take_up)
 
     def _adopted(self, link: VehicleLink, take_up: wire.TakeUp) -> Attempt:

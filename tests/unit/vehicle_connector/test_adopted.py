@@ -1,4 +1,4 @@
-"""A data stream that another connector began: here, too, its timeout is the gap between answers."""
+"""What another connector began, or this one long ago, and a vehicle comes back with."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ def loop() -> Iterator[Loop]:
     made.close()
 
 
-def test_answers_keep_it_going_and_silence_ends_it(loop: Loop) -> None:
+def test_answers_keep_a_stream_going_and_silence_ends_it(loop: Loop) -> None:
     results: list[wire.Result] = []
     made: list[Executor] = []
     loop.call(lambda: made.append(Executor(Lease(lambda: 0.0), Limits(64, 60, 60), results.append)))
@@ -76,3 +76,18 @@ def test_answers_keep_it_going_and_silence_ends_it(loop: Loop) -> None:
     assert results[-1].outcome.kind == wire.Outcome.TIMED_OUT
     loop.call(lambda: executor.on_update(link, KEY, Finished(7, End.COMPLETED, "", "", 0)))
     assert [result.number for result in results] == [4, 5, 6, 7, 8]
+
+
+def test_late_results_of_an_attempt_that_was_partly_recorded_are_evidence(loop: Loop) -> None:
+    """The vehicle has forgotten updates 1 and 2; the service does not count in an attempt that is evidence only."""
+    results: list[wire.Result] = []
+    made: list[Executor] = []
+    loop.call(lambda: made.append(Executor(Lease(lambda: 0.0), Limits(64, 60, 60), results.append)))
+    executor: Executor = made[0]
+    link: Any = Link()
+    take_up = wire.TakeUp(command_id=KEY[0], attempt=KEY[1], wanted=True, next_number=1, timeout_ms=10_000)
+    loop.call(lambda: executor.link_opened(link, {KEY}, [take_up]))
+    loop.call(partial(executor.on_update, link, KEY, Response(3, '{"late":true}')))
+    loop.call(partial(executor.on_update, link, KEY, Finished(4, End.COMPLETED, "", "", 0)))
+    assert [(result.number, result.WhichOneof("kind")) for result in results] == [(3, "response"), (4, "outcome")]
+    assert results[-1].outcome.kind == wire.Outcome.COMPLETED
