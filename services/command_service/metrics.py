@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Histogram
 
+from command_service.domain.catalogue import CATALOGUE
+from command_service.domain.command import Status
 from service_kit.metrics import BATCH_SIZE_BUCKETS, COMMAND_DURATION_BUCKETS, QUEUE_WAIT_BUCKETS
 
 COMMANDS_ACCEPTED = Counter("sovd_commands_accepted", "Commands accepted.", ["command_name"])
@@ -23,4 +25,13 @@ UNPUBLISHED = Counter("sovd_unpublished_dispatches", "Dispatches that the broker
 LATE_RESULTS = Counter("sovd_late_results", "Results kept as evidence, because they came too late.")
 LIVE_EVENTS_DROPPED = Counter("sovd_live_events_dropped", "Live events that were not published; viewers re-read.")
 RECOVERED = Counter("sovd_recovered_commands", "Commands that the watchdog changed, by what it looked for.", ["look"])
+# Series that begin with 0: to Prometheus, from nothing to 1 is no increase.
+for _name in CATALOGUE:
+    DISPATCH_RETRIES.labels(_name)
+    for _status in Status:
+        if _status.terminal:
+            COMMANDS.labels(_name, _status.value)
+for _reason in ("unroutable", "unconfirmed"):
+    UNPUBLISHED.labels(_reason)
+
 BATCH_SIZE = Histogram("sovd_batch_size", "Items per flush.", ["batch"], buckets=BATCH_SIZE_BUCKETS)

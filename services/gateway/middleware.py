@@ -11,13 +11,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.metrics import HTTP_DURATION, HTTP_REQUESTS
 from gateway.problem_details import problem_body, problem_response
 from service_kit.logging import get_logger
-from service_kit.tracing import SpanKind, span
+from service_kit.tracing import SpanKind, span, unsampled_traceparent
 
 log = get_logger(__name__)
 
 Headers = list[tuple[bytes, bytes]]
 
 UNMATCHED = "unmatched"
+# Asked every few seconds by whoever runs the service.
+_PROBES = ("/health/", "/metrics")
 
 _COMMON_HEADERS: Headers = [
     (b"x-content-type-options", b"nosniff"),
@@ -74,7 +76,7 @@ class RequestEdge:
             await send(message)
 
         method = scope["method"]
-        with span(method, _traceparent(scope["headers"]), SpanKind.SERVER) as active:
+        with span(method, _traceparent(scope), SpanKind.SERVER) as active:
             try:
                 await self._app(scope, receive, send_with_headers)
             except Exception:  # the answer was given by then, if it could be
@@ -112,7 +114,11 @@ def _headers_for(scope: Scope) -> Headers:
     return [*headers, _ONLY_HTTPS] if scope["scheme"] == "https" else headers
 
 
-def _traceparent(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def _traceparent(scope: Scope) -> str:
+    """Of the caller; "" begins a trace."""
+    if scope["path"].startswith(_PROBES):
+        return unsampled_traceparent()
+    headers: Headers = scope["headers"]
     for name, value in headers:
         if name == b"traceparent":
             return value.decode("latin-1")

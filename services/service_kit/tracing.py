@@ -48,6 +48,7 @@ __all__ = [
     "start_sampled",
     "start_span",
     "trace_id_of",
+    "unsampled_traceparent",
 ]
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
@@ -265,7 +266,7 @@ def _start(name: str, traceparent: str | None, kind: SpanKind, attributes: Mappi
         parent = ""
     tracer = _Process.tracer
     if tracer is None:
-        return _PassedOn(parent or _unsampled_root())
+        return _PassedOn(parent or unsampled_traceparent())
     if parent and not is_sampled(parent):
         return _PassedOn(parent)
     recorded = _record(tracer, name, parent, kind, attributes, None)
@@ -298,7 +299,8 @@ def _format(context: SpanContext) -> str:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
-def _unsampled_root() -> str:
+def unsampled_traceparent() -> str:
+    """Begins a trace that nobody records: for logs, and for what is asked so often that no one would look at it."""
     return f"00-{_random.getrandbits(128) or 1:032x}-{_random.getrandbits(64) or 1:016x}-00"
 
 

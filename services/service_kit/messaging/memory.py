@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service_kit.logging import get_logger
-from service_kit.messaging.metrics import count_dead_letter
+from service_kit.messaging.metrics import dead_letters_of
 from service_kit.messaging.port import (
     DEAD_LETTER_QUEUE,
     Handler,
@@ -74,7 +74,7 @@ class MemoryBroker:
 
     def bury(self, message: _Stored, queue: str) -> None:
         """To the dead-letter queue; from there to nowhere."""
-        count_dead_letter(queue)
+        dead_letters_of(queue).inc()
         if queue != DEAD_LETTER_QUEUE:
             self._queues[DEAD_LETTER_QUEUE].put(_Stored(message.body, DEAD_LETTER_QUEUE, message.headers))
 

@@ -9,6 +9,6 @@ _DEAD_LETTERS = Counter(
 )
 
 
-def count_dead_letter(queue: str) -> None:
+def dead_letters_of(queue: str) -> Counter:
     """Queues come and go with who consumes them: `connector.4711` counts as `connector`."""
-    _DEAD_LETTERS.labels(queue.partition(".")[0]).inc()
+    return _DEAD_LETTERS.labels(queue.partition(".")[0])

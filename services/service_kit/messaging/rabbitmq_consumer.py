@@ -11,7 +11,7 @@ from aiormq.abc import AbstractConnection, ChannelFrame, DeliveredMessage
 from pamqp.commands import Basic
 
 from service_kit.logging import get_logger
-from service_kit.messaging.metrics import count_dead_letter
+from service_kit.messaging.metrics import dead_letters_of
 from service_kit.messaging.port import COMMANDS_EXCHANGE, DEAD_LETTER_QUEUE, Handler
 from service_kit.messaging.rabbitmq_errors import CONNECTION_ERRORS
 
@@ -131,7 +131,7 @@ class RabbitDelivery:
 
     async def reject(self) -> None:
         if self._settle() and await self._settlements.reject(self._tag, requeue=False):
-            count_dead_letter(self._queue)
+            dead_letters_of(self._queue).inc()
 
     async def requeue(self) -> None:
         if self._settle():
@@ -169,6 +169,7 @@ class RabbitConsumer:
         self._settlements: Settlements | None = None
         self._handling: set[asyncio.Task[None]] = set()
         self._stopped = False
+        dead_letters_of(queue)  # a series that begins with 0: from nothing to 1 is no increase
 
     def opened_on(self, connection: AbstractConnection) -> bool:
         return self._connection is connection

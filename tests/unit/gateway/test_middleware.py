@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 
 from gateway.middleware import DISCARD_TIMES, BodyLimit, RequestEdge
 from gateway.problem_details import install_problem_details
-from service_kit.tracing import current_traceparent
+from service_kit.tracing import configure_tracing, current_traceparent, shutdown_tracing
 
 LIMIT = 1000
 
@@ -39,6 +40,22 @@ def client(app: FastAPI) -> httpx.AsyncClient:
 async def chunks(*sizes: int) -> AsyncIterator[bytes]:
     for size in sizes:
         yield b"x" * size
+
+
+async def test_the_trace_of_the_caller_is_continued_and_probes_have_none(client: httpx.AsyncClient) -> None:
+    configure_tracing("gateway", spans := InMemorySpanExporter())
+    try:
+        headers = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+        inside = (await client.post("/echo/a", headers=headers)).json()["traceparent"]
+        for path in ("/health/ready", "/metrics"):
+            await client.get(path, headers=headers)
+        await client.get("/nowhere")
+    finally:
+        shutdown_tracing()
+    echo, nowhere = spans.get_finished_spans()
+    assert (echo.name, nowhere.name) == ("POST /echo/{name}", "GET")
+    assert echo.context is not None
+    assert inside == f"00-0af7651916cd43dd8448eb211c80319c-{echo.context.span_id:016x}-01"
 
 
 async def test_a_body_of_the_right_size(client: httpx.AsyncClient) -> None:
