@@ -27,7 +27,7 @@ from command_service.use_cases.submit_commands import SubmitCommands
 from command_service.use_cases.vehicle_sessions import VehicleSessions
 from command_service.watchdog import Watchdog, keep_clean, keep_sealing
 from service_kit.backoff import Backoff
-from service_kit.database import open_engine
+from service_kit.database import cause_of, open_engine
 from service_kit.errors import Unavailable
 from service_kit.grpc_server import create_server
 from service_kit.lifecycle import Lifecycle
@@ -136,9 +136,7 @@ async def _start_when_migrated(
     service: CommandService, settings: Settings, engine: AsyncEngine, storage: SqlStorage, parts: _Parts
 ) -> None:
     """Background work starts once the database is there with its schema; from then on readiness follows it."""
-    await _wait_for_database(engine)
-    if settings.demo_data:
-        await create_demo_vehicles(parts.vehicles)
+    await _wait_for_database(engine, parts.vehicles if settings.demo_data else None)
     service.background(parts.dispatcher.run(), "dispatcher")
     service.background(parts.watchdog.run(), "watchdog")
     service.background(keep_sealing(parts.audit), "audit sealer")
@@ -157,20 +155,21 @@ async def _answers(storage: SqlStorage) -> bool:
     return True
 
 
-async def _wait_for_database(engine: AsyncEngine) -> None:
+async def _wait_for_database(engine: AsyncEngine, demo_vehicles: ManageVehicles | None) -> None:
     backoff = Backoff(0.2, 10.0)
-    while True:
-        if await _is_migrated(engine):
-            return
-        await asyncio.sleep(backoff.pause())
+    while (reason := await _try_to_prepare(engine, demo_vehicles)) is not None:
+        pause = backoff.pause()
+        _log.warning("waiting_for_the_database", reason=reason, retry_in_seconds=round(pause, 2))
+        await asyncio.sleep(pause)
 
 
-async def _is_migrated(engine: AsyncEngine) -> bool:
+async def _try_to_prepare(engine: AsyncEngine, demo_vehicles: ManageVehicles | None) -> str | None:
+    """None when the database can be worked with, else why not yet."""
     try:
-        usable = await is_migrated(engine)
-        reason = "its schema is not there or not up to date; run: sovd migrate command-service"
+        if not await is_migrated(engine):
+            return "its schema is not there or not up to date; run: sovd migrate command-service"
+        if demo_vehicles is not None:
+            await create_demo_vehicles(demo_vehicles)
     except Unavailable as error:
-        usable, reason = False, error.message
-    if not usable:
-        _log.warning("waiting_for_the_database", reason=reason)
-    return usable
+        return f"{error.message} ({cause_of(error)})"
+    return None

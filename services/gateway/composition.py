@@ -25,7 +25,7 @@ from gateway.storage import is_migrated
 from gateway.storage.repositories import AuditOutbox, LoginSessions, Users, ping
 from gateway.storage.tables import SCHEMA
 from gateway.tokens import AccessTokens
-from service_kit.database import open_engine
+from service_kit.database import cause_of, open_engine
 from service_kit.errors import ServiceError
 from service_kit.grpc_channel import open_channel
 from service_kit.lifecycle import Lifecycle
@@ -192,11 +192,5 @@ async def _try_to_prepare(state: AppState, engine: AsyncEngine, passwords: Passw
             return "it is not migrated: run `sovd migrate`"
         await create_first_users(state.settings, state.users, passwords)
     except ServiceError as error:
-        return f"{error.message} ({_cause(error)})"
+        return f"{error.message} ({cause_of(error)})"
     return None
-
-
-def _cause(error: ServiceError) -> str:
-    """What the driver said, for the operator: a refused password, a database that does not exist."""
-    cause = error.__cause__
-    return str(getattr(cause, "orig", None) or cause).splitlines()[0]

@@ -5,7 +5,15 @@ from typing import Annotated
 from limits import RateLimitItem, parse
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from service_kit.settings import CommaList, DatabaseUrl, HostPort, Port, SecretCommaList, ServiceSettings
+from service_kit.settings import (
+    CommaList,
+    DatabaseUrl,
+    HostPort,
+    Port,
+    SecretCommaList,
+    ServiceSettings,
+    check_server_url,
+)
 
 SHORTEST_JWT_SECRET = 32
 
@@ -21,7 +29,7 @@ def _is_rate(value: str) -> str:
 def _is_redis(value: str) -> str:
     if not value.startswith(("redis://", "rediss://", "unix://")) and value != "memory://":
         raise ValueError("must begin with redis://, rediss:// or unix://")
-    return value
+    return value if value == "memory://" else check_server_url(value)
 
 
 def _are_long(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:

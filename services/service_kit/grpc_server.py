@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,9 +80,19 @@ def create_server(
             credentials = tls.server_credentials(client_certificates=client_certificates)
             port = server.add_secure_port(port_address, credentials)
     except RuntimeError as error:
-        raise OSError(f"cannot listen on {port_address} (gRPC): {error}") from error
+        raise OSError(f"cannot listen on {port_address} (gRPC): {_reason(port_address)}") from error
     _add_health(server, lifecycle)
     return server, port
+
+
+def _reason(port_address: str) -> str:
+    """gRPC does not tell; whoever else tries is told."""
+    host, _, port = port_address.rpartition(":")
+    try:
+        socket.create_server((host.strip("[]"), int(port))).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return "the certificate or its key is not good"
 
 
 def _options(max_connection_age_s: float) -> dict[str, int]:

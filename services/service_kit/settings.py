@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -14,6 +15,10 @@ from service_kit.grpc_tls import GrpcTls
 
 # EX_CONFIG of sysexits.h: an orchestrator can tell "fix the settings" from "it crashed".
 EXIT_BAD_SETTINGS = 78
+
+_SCHEMES_OF_PATHS = ("sqlite", "unix")
+_POSTGRESQL_OPTIONS = {"host", "port", "sslmode"}
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
@@ -34,6 +39,30 @@ def _starts_with(*prefixes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def check_server_url(value: str) -> str:
+    """What a driver would only stumble over later; the message never quotes the value, which carries a password."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not a URL; its port must be a number up to 65535") from None
+    options = dict(parse_qsl(parts.query))
+    if parts.scheme not in _SCHEMES_OF_PATHS and not (parts.hostname or options.get("host")):
+        raise ValueError("names no host")
+    return value
+
+
+def _check_database_options(value: str) -> str:
+    options = dict(parse_qsl(urlsplit(value).query))
+    if value.startswith("postgresql:"):
+        unknown = sorted(set(options) - _POSTGRESQL_OPTIONS)
+        if unknown:
+            raise ValueError(f"option {unknown[0]!r} is not one of {', '.join(sorted(_POSTGRESQL_OPTIONS))}")
+        if options.get("sslmode", "prefer") not in _SSL_MODES:
+            raise ValueError(f"sslmode must be one of {', '.join(_SSL_MODES)}")
+    return value
+
+
 def _is_host_and_port(value: str) -> str:
     host, colon, port = value.rpartition(":")
     if not host or not colon or not port.isdecimal() or not 0 < int(port) < 65536:
@@ -49,22 +78,30 @@ HostPort = Annotated[str, AfterValidator(_is_host_and_port), Field(description="
 DatabaseUrl = Annotated[
     str,
     _starts_with("postgresql://", "sqlite:///"),
+    AfterValidator(check_server_url),
+    AfterValidator(_check_database_options),
     Field(repr=False, description="postgresql://user:password@host/database or sqlite:///path"),
 ]
 RedisUrl = Annotated[
     str,
     _starts_with("redis://", "rediss://", "unix://"),
+    AfterValidator(check_server_url),
     Field(repr=False, description="redis://host:port/0 or rediss://…"),
 ]
 RabbitUrl = Annotated[
-    str, _starts_with("amqp://", "amqps://"), Field(repr=False, description="amqp://user:password@host:port/vhost")
+    str,
+    _starts_with("amqp://", "amqps://"),
+    AfterValidator(check_server_url),
+    Field(repr=False, description="amqp://user:password@host:port/vhost"),
 ]
 
 
 class ServiceSettings(BaseSettings):
     """What every service reads. A service's own settings inherit from this."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
 
     environment: Literal["development", "staging", "production"] = "development"
     log_level: Annotated[

@@ -1,7 +1,7 @@
 """The relational database of a service: PostgreSQL, or SQLite where everything runs in one process."""
 
 from service_kit.database.driver_pool import DriverPool
-from service_kit.database.engine import database_errors, database_url, is_sqlite, open_engine, reading_engine
+from service_kit.database.engine import cause_of, database_errors, database_url, is_sqlite, open_engine, reading_engine
 from service_kit.database.migrations import downgrade, is_migrated, run_migrations, upgrade
 from service_kit.database.types import ListOf, UtcDateTime, UuidText, any_of, db_now
 
@@ -11,6 +11,7 @@ __all__ = [
     "UtcDateTime",
     "UuidText",
     "any_of",
+    "cause_of",
     "database_errors",
     "database_url",
     "db_now",

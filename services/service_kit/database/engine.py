@@ -166,6 +166,13 @@ def database_errors() -> Iterator[None]:
         raise translated from error
 
 
+def cause_of(error: Exception) -> str:
+    """What the driver said, for the operator: a refused password, a database that does not exist."""
+    cause = error.__cause__
+    said = str(getattr(cause, "orig", None) or cause or error).splitlines()
+    return said[0] if said else type(cause).__name__
+
+
 def _translated(error: Exception) -> ServiceError | None:
     if _is_not_storable(error):
         return InvalidInput("NOT_STORABLE", "The database cannot store what was given.")

@@ -129,9 +129,10 @@ def _migrate(database: ModuleType, url: str, schema: str, deadline: float) -> No
             return
         except unavailable as error:
             if time.monotonic() > deadline:
-                raise CliError(f"{schema}: {error}", ExitCode.UNREACHABLE) from error
+                reason = f"{error} ({database.cause_of(error)})"
+                raise CliError(f"{schema}: {reason}", ExitCode.UNREACHABLE) from error
             if not told:
-                say("the database does not answer yet; waiting")
+                say(f"the database does not answer yet ({database.cause_of(error)}); waiting")
                 told = True
             time.sleep(RETRY_SECONDS)
         except Exception as error:

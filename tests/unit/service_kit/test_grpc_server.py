@@ -85,7 +85,7 @@ async def test_a_server_without_a_lifecycle_is_healthy() -> None:
 async def test_a_taken_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
-        with pytest.raises(OSError, match=f"cannot listen on {address}"):
+        with pytest.raises(OSError, match=rf"cannot listen on {address} \(gRPC\): Address already in use"):
             create_server(TOKEN, port_address=address)
 
 
@@ -203,3 +203,13 @@ class TestChannel:
                 for _ in range(10):
                     await Sample(channel, "").get()
                 assert (one.commands.calls - before[0], two.commands.calls - before[1]) == (5, 5)
+
+
+async def test_why_it_cannot_listen(tmp_path: Path) -> None:
+    """gRPC itself says nothing but that it could not."""
+    (tmp_path / "nonsense.pem").write_text("nonsense")
+    nonsense = GrpcTls(tmp_path / "nonsense.pem", tmp_path / "nonsense.pem", None)
+    with pytest.raises(OSError, match=r"\(gRPC\): the certificate or its key is not good"):
+        create_server(TOKEN, port_address="127.0.0.1:0", tls=nonsense)
+    with pytest.raises(OSError, match=r"no such host:0 \(gRPC\): Name or service not known"):
+        create_server(TOKEN, port_address="no such host:0")

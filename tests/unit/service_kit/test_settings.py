@@ -164,3 +164,34 @@ def test_tls_files_are_given_to_servers_and_channels(environment: pytest.MonkeyP
     tls = load_settings(Settings).grpc_tls
     assert tls is not None
     assert (tls.cert_file, tls.key_file, tls.ca_file) == (Path("/cert.pem"), Path("/key.pem"), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("DATABASE_URL", "postgresql://user:hunter22@host:port/db", "is not a URL; its port must be a number"),
+        ("DATABASE_URL", "postgresql://user:hunter22@[::1/db", "is not a URL"),
+        ("DATABASE_URL", "postgresql:///db", "names no host"),
+        ("DATABASE_URL", "postgresql://host/db?sslmode=perhaps", "sslmode must be one of disable, allow"),
+        ("DATABASE_URL", "postgresql://host/db?colour=red", "option 'colour' is not one of host, port, sslmode"),
+        ("REDIS_URL", "redis://:hunter22@host:99999/0", "is not a URL; its port must be a number"),
+        ("RABBITMQ_URL", "amqp://", "names no host"),
+        ("DRAIN_SECONDS", "inf", "finite number"),
+    ],
+)
+def test_what_a_driver_would_stumble_over_is_told_at_once(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, reason: str
+) -> None:
+    environment.setenv(name, value)
+    (line,) = complaints(capsys)
+    assert line.startswith(f"{name}: ")
+    assert reason in line
+    assert "hunter22" not in line
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql:///db?host=/var/run/postgresql", "postgresql://u:p@host/db?sslmode=require", "sqlite:///x.db"]
+)
+def test_where_a_database_may_be(environment: pytest.MonkeyPatch, url: str) -> None:
+    environment.setenv("DATABASE_URL", url)
+    assert load_settings(Settings).database_url == url
