@@ -59,9 +59,6 @@ class Dispatcher:
         if dispatched is None:
             await _reject(message, "commands")
             return
-        span = _span_of(dispatched)
-        try:
-            answer = await self._stream.claim(_claim_of(dispatched))
         try:
             await self._claim(dispatched, message)
         except Exception as error:
@@ -70,6 +67,9 @@ class Dispatcher:
             await message.reject()
 
     async def _claim(self, dispatched: wire.DispatchedCommand, message: IncomingMessage) -> None:
+        span = _span_of(dispatched)
+        try:
+            answer = await self._stream.claim(_claim_of(dispatched))
         except NotAttached:  # the connector stops
             await message.requeue()
             return
@@ -136,5 +136,5 @@ def _span_of(dispatched: wire.DispatchedCommand) -> ActiveSpan | None:
         SpanKind.CONSUMER,
         command_id=dispatched.command_id,
         command_name=dispatched.command_name,
-    )
         vehicle_id=dispatched.vehicle_id,
+    )
