@@ -22,7 +22,7 @@ from vehicle_connector.vehicle_link import (
     VehicleCommand,
     VehicleLink,
 )
-from vehicle_connector.vehicle_response import clean_code, clean_message, complaint_about
+from vehicle_connector.vehicle_response import clean_code, clean_message, clean_nrc, complaint_about
 
 _log = get_logger(__name__)
 
@@ -253,7 +253,7 @@ class Attempt:
             self._emit(result)
         elif isinstance(update, Progress):
             result = self._new_result()
-            result.progress.CopyFrom(wire.Progress(nrc=update.nrc, message=clean_message(update.message)))
+            result.progress.CopyFrom(wire.Progress(nrc=clean_nrc(update.nrc), message=clean_message(update.message)))
             self._emit(result)
         else:
             self._finish(update)
@@ -269,12 +269,12 @@ class Attempt:
 
     def _finish(self, finished: Finished) -> None:
         code = "" if finished.end is End.COMPLETED else clean_code(finished.code, "VEHICLE_ERROR")
-        message = clean_message(finished.message)
+        message, nrc = clean_message(finished.message), clean_nrc(finished.nrc)
         if self.phase is Phase.OVERDUE:
-            self._emit_outcome(_ENDS[finished.end], code, message, finished.nrc)
+            self._emit_outcome(_ENDS[finished.end], code, message, nrc)
             self._end()
         else:
-            self._conclude(_ENDS[finished.end], code, message, finished.nrc)
+            self._conclude(_ENDS[finished.end], code, message, nrc)
 
     def _break_off(self, reason: str) -> None:
         """The vehicle does not keep to the protocol; this command ends, nothing else is harmed."""

@@ -17,6 +17,9 @@ _log = get_logger(__name__)
 # A connector_id is new at each start: its queues go when it is gone.
 _QUEUE_EXPIRES_MS = 300_000
 _CONTROL_PREFETCH = 100
+_LONGEST_ID = 36  # of a UUID
+# The command service has never heard of the command: whoever published it, it was not the command service.
+_UNKNOWN = "unknown"
 
 _GRANTED = metrics.CLAIMS.labels("granted")
 
@@ -81,7 +84,10 @@ class Dispatcher:
             if span is not None:
                 span.set(refusal=answer.refusal)
                 span.end()
-        await message.ack()
+        if answer.refusal == _UNKNOWN:
+            await _reject(message, "commands")
+        else:
+            await message.ack()
 
     async def _on_control(self, message: IncomingMessage) -> None:
         control = _parse_control(message.body)
@@ -100,7 +106,7 @@ def _parse_command(body: bytes) -> wire.DispatchedCommand | None:
         command = wire.DispatchedCommand.FromString(body)
     except DecodeError:
         return None
-    is_whole = command.command_id and command.vehicle_id and command.command_name and command.timeout_ms
+    is_whole = _is_id(command.command_id) and _is_id(command.vehicle_id) and command.command_name and command.timeout_ms
     return command if is_whole else None
 
 
@@ -109,7 +115,13 @@ def _parse_control(body: bytes) -> wire.ControlMessage | None:
         control = wire.ControlMessage.FromString(body)
     except DecodeError:
         return None
-    return control if control.WhichOneof("kind") else None
+    subject = control.superseded.vehicle_id if control.HasField("superseded") else control.cancel.command_id
+    return control if _is_id(subject) else None
+
+
+def _is_id(text: str) -> bool:
+    """Fit to be remembered; whether there is such a thing the command service knows."""
+    return 0 < len(text) <= _LONGEST_ID
 
 
 async def _reject(message: IncomingMessage, queue: str) -> None:
