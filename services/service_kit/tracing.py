@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
+from threading import Timer
 from types import TracebackType
 from typing import Protocol
 
@@ -52,6 +53,7 @@ __all__ = [
 ]
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+_FLUSH_SECONDS = 3.0
 _UNSAMPLED_ENDINGS = frozenset("02468ace")
 
 _traceparent: ContextVar[str] = ContextVar("traceparent", default="")
@@ -153,6 +155,20 @@ class _Recorded:
         self.end(error)
         if self._token is not None:
             _traceparent.reset(self._token)
+
+
+class _Batches(BatchSpanProcessor):
+    """At the end the last spans have a moment to go: a collector that is away does not hold up a process that stops."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        super().__init__(exporter)
+        self._give_up = exporter.shutdown
+
+    def shutdown(self) -> None:
+        giving_up = Timer(_FLUSH_SECONDS, self._give_up)
+        giving_up.start()
+        super().shutdown()  # type: ignore[no-untyped-call]
+        giving_up.cancel()
 
 
 def configure_tracing(service: str, exporter: SpanExporter | None = None) -> None:
@@ -317,7 +333,7 @@ def _processor_from_environment() -> SpanProcessor | None:
     if wanted == "console":
         return SimpleSpanProcessor(ConsoleSpanExporter(out=sys.stderr))
     if wanted in ("", "otlp"):
-        return BatchSpanProcessor(_otlp_exporter())
+        return _Batches(_otlp_exporter())
     raise InvalidInput("BAD_SETTING", "OTEL_TRACES_EXPORTER: must be otlp, console or none")
 
 

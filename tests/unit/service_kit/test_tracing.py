@@ -1,5 +1,7 @@
 import asyncio
 import os
+import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -242,6 +244,19 @@ def test_an_endpoint_in_the_environment_turns_otlp_on(monkeypatch: pytest.Monkey
     assert made.get_finished_spans() == ()  # it goes in batches
     shutdown_tracing()
     assert [finished.name for finished in made.get_finished_spans()] == ["work"]
+
+
+def test_a_collector_that_is_away_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        monkeypatch.setattr(tracing, "_FLUSH_SECONDS", 0.2)
+        configure_tracing("demo")
+        for _ in range(1000):
+            span("work").end()
+        started = time.monotonic()
+        shutdown_tracing()
+    assert time.monotonic() - started < 2
 
 
 def test_none_in_the_environment_turns_the_export_off(monkeypatch: pytest.MonkeyPatch) -> None:
