@@ -30,15 +30,19 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 
 Answer = TypeVar("Answer")
+Claims = list[ClaimRequest]
+Results = list[Result]
 
 
 class ConnectorApi(connector_pb2_grpc.ConnectorServiceServicer):
     def __init__(self, claim: ClaimCommands, record: RecordResults, sessions: VehicleSessions, limits: Limits) -> None:
         self.sessions = sessions
         self.lease_ms = int(limits.lease_seconds * 1000)
-        self.claims: Batcher[ClaimRequest, ClaimAnswer] = Batcher(claim)
+        self._claim = claim
         self._record = record
-        self.results: Batcher[Result, Acknowledgement] = Batcher(self._record_results, max_items=1000)
+        # Items are what came in one message: a future for each result would cost as much as recording it.
+        self.claims: Batcher[Claims, list[ClaimAnswer]] = Batcher(self._answer_claims)
+        self.results: Batcher[Results, list[Acknowledgement]] = Batcher(self._record_messages, max_items=100)
         self.hellos: Batcher[Hello, SessionOpened] = Batcher(self.sessions.open, max_items=200)
         self.ends: Batcher[SessionEnd, None] = Batcher(self._close_sessions)
         self.renewals: Batcher[tuple[str, bool], bool] = Batcher(self.sessions.renew_leases)
@@ -63,6 +67,14 @@ class ConnectorApi(connector_pb2_grpc.ConnectorServiceServicer):
     async def drain(self) -> None:
         for batcher in (self.claims, self.results, self.hellos, self.ends, self.renewals):
             await batcher.drain()
+
+    async def _answer_claims(self, messages: Sequence[Claims]) -> list[list[ClaimAnswer]]:
+        answers = iter(await self._claim([claim for message in messages for claim in message]))
+        return [[next(answers) for _ in message] for message in messages]
+
+    async def _record_messages(self, messages: Sequence[Results]) -> list[list[Acknowledgement]]:
+        acks = iter(await self._record_results([result for message in messages for result in message]))
+        return [[next(acks) for _ in message] for message in messages]
 
     async def _record_results(self, results: Sequence[Result]) -> Sequence[Acknowledgement]:
         """A result that cannot be stored must not keep its batch from being recorded, and be sent for ever: it is
@@ -156,8 +168,8 @@ class _ConnectorStream:
             self._open(opened)
         if message.sessions_seen:
             self._touch(message.sessions_seen)
-        for claim in message.claims:
-            self._claim(claim)
+        if message.claims:
+            self._claim(message.claims)
         if message.results:
             self._record(message.results)
 
@@ -209,38 +221,42 @@ class _ConnectorStream:
         self._seen.add(task)
         task.add_done_callback(self._seen.discard)
 
-    def _claim(self, claim: connector_pb2.Claim) -> None:
-        def answered(answer: ClaimAnswer) -> None:
-            self._claim_answers.append(
+    def _claim(self, claims: Sequence[connector_pb2.Claim]) -> None:
+        def answered(answers: list[ClaimAnswer]) -> None:
+            self._claim_answers += [
                 connector_pb2.ClaimAnswer(
-                    command_id=claim.command_id,
-                    dispatch_number=claim.dispatch_number,
+                    command_id=answer.request.command_id,
+                    dispatch_number=answer.request.dispatch_number,
                     granted=answer.refusal is None,
                     attempt=answer.attempt,
                     refusal=answer.refusal or "",
                 )
-            )
+                for answer in answers
+            ]
 
-        request = ClaimRequest(claim.command_id, claim.dispatch_number, claim.session_epoch, self.connector_id)
-        self._watch(self._api.claims.enqueue(request), answered)
+        requests = [
+            ClaimRequest(claim.command_id, claim.dispatch_number, claim.session_epoch, self.connector_id)
+            for claim in claims
+        ]
+        self._watch(self._api.claims.enqueue(requests), answered)
 
     def _record(self, results: Sequence[connector_pb2.Result]) -> None:
         now, spans = datetime.now(UTC), _spans_of(results)
         metrics.BATCH_SIZE.labels("results").observe(len(results))
 
-        def recorded(ack: Acknowledgement) -> None:
-            self._acks[ack.command_id, ack.attempt] = ack
+        def recorded(acks: list[Acknowledgement]) -> None:
+            for ack in acks:
+                self._acks[ack.command_id, ack.attempt] = ack
 
-        last: dict[str, asyncio.Future[Acknowledgement]] = {}
+        incoming = []
         for result in results:
             span = spans.get(result.traceparent)
             traceparent = result.traceparent if span is None else span.traceparent
-            future = self._api.results.enqueue(result_from_proto(result, self.connector_id, now, traceparent))
-            self._watch(future, recorded)
-            if span is not None:
-                last[result.traceparent] = future
-        for traceparent, future in last.items():
-            future.add_done_callback(partial(_end_span, spans[traceparent]))
+            incoming.append(result_from_proto(result, self.connector_id, now, traceparent))
+        future = self._api.results.enqueue(incoming)
+        self._watch(future, recorded)
+        for span in spans.values():
+            future.add_done_callback(partial(_end_span, span))
 
     def _watch(self, future: "asyncio.Future[Answer]", answered: "Callable[[Answer], object] | None" = None) -> None:
         """Calls `answered` with the answer and sends what it left; a failure ends the stream."""
@@ -280,7 +296,7 @@ def _spans_of(results: Sequence[connector_pb2.Result]) -> dict[str, ActiveSpan]:
     return {traceparent: span for traceparent, span in spans.items() if span is not None}
 
 
-def _end_span(span: ActiveSpan, future: "asyncio.Future[Acknowledgement]") -> None:
+def _end_span(span: ActiveSpan, future: "asyncio.Future[list[Acknowledgement]]") -> None:
     span.end(_error_of(future))
 
 

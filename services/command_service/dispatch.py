@@ -77,7 +77,7 @@ class Dispatcher:
     def publish(self, commands: Sequence[Command]) -> None:
         """Commands whose dispatch is committed; returns at once."""
         for command in commands:
-            self._publisher.enqueue(command)
+            self._publisher.put(command)
 
     async def sweep(self) -> None:
         """Wakes every vehicle that has work it could do: what another replica or a crash left behind."""

@@ -49,7 +49,7 @@ class LiveAnnouncer:
         if self._batcher.waiting >= _MAX_WAITING or not self._live_events.connected:
             metrics.LIVE_EVENTS_DROPPED.inc()
         else:
-            self._batcher.enqueue((channel, payload))
+            self._batcher.put((channel, payload))
 
     async def _publish(self, events: Sequence[tuple[str, bytes]]) -> list[None]:
         try:

@@ -21,7 +21,7 @@ class Batcher(Generic[Item, Answer]):
     def __init__(self, flush: "Flush[Item, Answer]", *, max_items: int = 500) -> None:
         self._flush = flush
         self._max_items = max_items
-        self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Item, asyncio.Future[Answer] | None]] = []
         self._flusher: asyncio.Task[None] | None = None
         # What a flush logs is about all of its items, not about the request that happened to be the first of them.
         self._context = copy_context()
@@ -33,10 +33,12 @@ class Batcher(Generic[Item, Answer]):
     def enqueue(self, item: Item) -> "asyncio.Future[Answer]":
         """Like submit, for a caller that wants to await many answers later; order of calls is order in the batch."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, answer))
-        if self._flusher is None or self._flusher.done():
-            self._flusher = asyncio.get_running_loop().create_task(self._flush_all(), context=self._context)
+        self._append(item, answer)
         return answer
+
+    def put(self, item: Item) -> None:
+        """For a caller that wants no answer: the flush has to deal with errors itself."""
+        self._append(item, None)
 
     @property
     def waiting(self) -> int:
@@ -48,12 +50,17 @@ class Batcher(Generic[Item, Answer]):
         while self._flusher is not None and not self._flusher.done():
             await asyncio.wait([self._flusher])
 
+    def _append(self, item: Item, answer: "asyncio.Future[Answer] | None") -> None:
+        self._waiting.append((item, answer))
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.get_running_loop().create_task(self._flush_all(), context=self._context)
+
     async def _flush_all(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[: self._max_items], self._waiting[self._max_items :]
             await self._flush_batch(batch)
 
-    async def _flush_batch(self, batch: "list[tuple[Item, asyncio.Future[Answer]]]") -> None:
+    async def _flush_batch(self, batch: "list[tuple[Item, asyncio.Future[Answer] | None]]") -> None:
         try:
             answers = await self._flush([item for item, _ in batch])
             if len(answers) != len(batch):
@@ -61,7 +68,8 @@ class Batcher(Generic[Item, Answer]):
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 for _, future in batch + self._waiting:
-                    future.cancel()
+                    if future is not None:
+                        future.cancel()
                 self._waiting = []
                 raise
             # Nobody stops us: what the flush called was cancelled, as a call is whose channel is closed.
@@ -69,7 +77,7 @@ class Batcher(Generic[Item, Answer]):
         except Exception as error:  # whatever it is, its callers decide what it means
             answers = [error] * len(batch)
         for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():  # its caller has given up; the item was flushed all the same
+            if future is None or future.done():  # its caller has given up; the item was flushed all the same
                 continue
             if isinstance(answer, BaseException):
                 future.set_exception(answer)

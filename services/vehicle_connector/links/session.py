@@ -10,7 +10,8 @@ from vehicle_connector.vehicle_link import AttemptKey, HandOver, VehicleCommand
 
 # A message carries at most about that much of commands.
 _MAX_MESSAGE_BYTES = 1024 * 1024
-_RELEASE_SECONDS = 0.05
+# Long enough for the next command to take it along; until then the vehicle remembers a little more than it need.
+_RELEASE_SECONDS = 0.5
 
 
 class SessionLink:
@@ -81,7 +82,7 @@ class SessionLink:
         self._writer.wake()
 
     def release(self, key: AttemptKey) -> None:
-        """Nobody waits for the vehicle to hear of it: it goes with the next message, or by itself a moment later."""
+        """Nobody waits for the vehicle to hear of it: it goes with the next message, or by itself a little later."""
         self._held.discard(key)
         self._credits[key] = wire.Credit(command_id=key[0], attempt=key[1], closed=True)
         if self._waiting:  # there may be room now

@@ -47,8 +47,8 @@ def result(number: int, content: str = "{}") -> Result:
 async def test_a_result_that_cannot_be_stored_is_dropped_and_harms_no_other() -> None:
     storage = Storage()
     api = connector_api(storage)
-    acks = [api.results.enqueue(one) for one in (result(1), result(2, POISON), result(3))]
-    assert [(await ack).closed for ack in acks] == [False, True, False]
+    messages = [api.results.enqueue(one) for one in ([result(1), result(2, POISON)], [result(3)])]
+    assert [[ack.closed for ack in await message] for message in messages] == [[False, True], [False]]
     assert storage.recorded == [1, 3]
 
 
@@ -56,6 +56,6 @@ async def test_without_the_database_nothing_is_dropped() -> None:
     storage = Storage()
     storage.away = True
     api = connector_api(storage)
-    ack = api.results.enqueue(result(1))
+    ack = api.results.enqueue([result(1)])
     with pytest.raises(Unavailable):
         await ack
