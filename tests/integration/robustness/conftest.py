@@ -5,11 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.robustness.harness import Api, api_of, pids
+from tests.integration.robustness.harness import MAX_BODY_BYTES, Api, api_of, pids
 from tests.support.servers import PostgresServer, RabbitServer, RedisServer
 from tests.support.system import ADMIN, System, running
-
-MAX_BODY_BYTES = 64 * 1024
 
 
 @pytest.fixture(scope="package")

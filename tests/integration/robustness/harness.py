@@ -14,6 +14,7 @@ from tests.support.system import System
 from tests.support.waiting import until_it
 
 Event = dict[str, Any]
+MAX_BODY_BYTES = 64 * 1024
 TERMINAL = {"completed", "failed", "timed_out", "expired", "cancelled"}
 # What belongs in no answer and no start-up line.
 INTERNALS = ("Traceback", "asyncpg", "sqlalchemy", 'File "')

@@ -10,8 +10,7 @@ import jwt
 import pytest
 
 from gateway.tokens import AccessTokens, CurrentUser
-from tests.integration.robustness.conftest import MAX_BODY_BYTES
-from tests.integration.robustness.harness import INTERNALS, Api, refusal
+from tests.integration.robustness.harness import INTERNALS, MAX_BODY_BYTES, Api, refusal
 from tests.support.system import ENGINEER
 
 COMMANDS, VEHICLES = "/api/v1/commands", "/api/v1/vehicles"
