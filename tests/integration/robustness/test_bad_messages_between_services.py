@@ -15,10 +15,14 @@ from service_kit.errors import InvalidInput, NotAuthenticated, ServiceError
 from service_kit.grpc_channel import ServiceChannel, open_channel
 from service_kit.grpc_errors import from_domain_error, from_rpc_error
 from service_kit.messaging.port import COMMANDS_EXCHANGE, DEAD_LETTER_QUEUE
+from sovd_protos.audit.v1 import audit_pb2
+from sovd_protos.audit.v1.audit_pb2_grpc import AuditServiceStub
 from sovd_protos.command.v1 import command_pb2
 from sovd_protos.command.v1.command_pb2_grpc import CommandServiceStub
 from sovd_protos.connector.v1 import connector_pb2
 from sovd_protos.connector.v1.connector_pb2_grpc import ConnectorServiceStub
+from sovd_protos.vehicle.v1 import vehicle_pb2
+from sovd_protos.vehicle.v1.vehicle_pb2_grpc import VehicleServiceStub
 from tests.integration.robustness.harness import INTERNALS, Api
 from tests.support.system import SERVICE_TOKEN
 from tests.support.waiting import until_it
@@ -234,6 +238,19 @@ async def test_requests_that_ask_for_what_there_is_not(channel: ServiceChannel) 
         stub.ListCommands(command_pb2.ListCommandsRequest(statuses=["lost"])),
     ):
         error = await refused(call)
+        assert (type(error), error.code) == (InvalidInput, "VALIDATION_FAILED")
+
+
+async def test_what_no_database_can_store(channel: ServiceChannel) -> None:
+    admin = command_pb2.Actor(user_id=str(uuid4()), username="somebody", role="admin")
+    vehicles = VehicleServiceStub(channel)
+    for facts in ({"vin": "\0"}, {"vin": "WBAZZZZZZZZZZ0002", "year": 2**32 - 1}):
+        create: Any = vehicle_pb2.CreateVehicleRequest(actor=admin, **facts)
+        error = await refused(vehicles.CreateVehicle(create))
+        assert (type(error), error.code) == (InvalidInput, "NOT_STORABLE")
+    for wrong in ({"details_json": "{"}, {"details_json": '{"a":"\\ud800"}'}, {"at_us": 2**62}, {"entry_id": "7"}):
+        entry: Any = audit_pb2.AuditEntry(**({"entry_id": str(uuid4()), "action": "test"} | wrong))
+        error = await refused(AuditServiceStub(channel).RecordAudit(audit_pb2.RecordAuditRequest(entries=[entry])))
         assert (type(error), error.code) == (InvalidInput, "VALIDATION_FAILED")
 
 
