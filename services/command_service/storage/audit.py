@@ -104,7 +104,7 @@ class SqlAuditRepository:
             await _append_rows(self._session, rows)
             await self._session.execute(_queue_rows, [as_row(_entry_columns[:1], row[:1]) for row in rows])
         else:
-            await self._session.execute(_append_arrays, as_arrays(_entry_columns, rows))
+            await self._session.write(_append_arrays, as_arrays(_entry_columns, rows))
 
     async def page(self, filter_: AuditFilter, limit: int, before: tuple[datetime, str] | None) -> list[AuditEntry]:
         query = (

@@ -185,7 +185,7 @@ class SqlCommandRepository:
                 await _insert_rows(self._session, rows)
                 issued = await self._session.rows(_accept_numbers, {"ids": [command.command_id for command in new]})
             else:
-                issued = await self._session.rows(_insert_arrays, as_arrays(_settled_columns, rows))
+                issued = await self._session.returning(_insert_arrays, as_arrays(_settled_columns, rows))
         numbers: dict[str, int] = dict(issued)
         for command in new:
             command.accept_number = numbers[command.command_id]

@@ -4,14 +4,14 @@ The layers cost more than the driver and the server together for the short state
 parameter and result conversion and the schema stay SQLAlchemy's.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import Executable
+from sqlalchemy import Executable, Integer, Select, literal_column, select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -63,6 +63,20 @@ def _prepare(statement: Executable) -> _Prepared:
     )
 
 
+_NOTHING: Select[tuple[int]] = select(literal_column("1", Integer()))
+
+
+@lru_cache(maxsize=256)
+def _together(statement: Any, *changes: Any) -> _Prepared:
+    """One statement of several: the changes as its common table expressions (PostgreSQL 7.8.2, WITH that modifies)."""
+    ctes = (change.cte(f"change_{place}") for place, change in enumerate(changes))
+    return _prepare(statement.add_cte(*ctes) if changes else statement)
+
+
+def _merged(changes: Iterable[tuple[Executable, Mapping[str, Any]]]) -> dict[str, Any]:
+    return {name: value for _, parameters in changes for name, value in parameters.items()}
+
+
 class DirectSession(Session):
     """A connection of the driver's pool; `transactional`: a transaction begins with the first statement."""
 
@@ -73,12 +87,14 @@ class DirectSession(Session):
         self._driver = driver
         self._transactional = transactional
         self._begun = False
+        self._changes: list[tuple[Executable, Mapping[str, Any]]] = []
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     ) -> Any:
         """What RETURNING or SELECT gives is in `rows`; of other statements the count is in `rowcount`."""
         assert not isinstance(parameters, Sequence), "many rows travel as arrays"
+        await self.settle()
         prepared = _prepare(statement)
         with driver_errors():
             await self._begin()
@@ -86,17 +102,40 @@ class DirectSession(Session):
         return _Done(int(status.rpartition(" ")[2]) if status[-1:].isdigit() else 0)
 
     async def rows(self, query: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
-        prepared = _prepare(query)
-        with driver_errors():
-            await self._begin()
-            found: list[Any] = await self._driver.fetch(prepared.sql, *prepared.arguments(parameters or {}))
-        return list(map(prepared.converted, found)) if prepared.conversions else found
+        await self.settle()
+        return await self._fetch(_prepare(query), parameters or {})
+
+    async def write(self, statement: Executable, parameters: Mapping[str, Any]) -> None:
+        """Waits for the next read or the commit: all changes since the last one go to the server as one statement."""
+        if any(one is statement for one, _ in self._changes):
+            await self.settle()  # the names of its parameters are taken
+        self._changes.append((statement, parameters))
+        if not self._transactional:
+            await self.settle()
+
+    async def returning(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        """Takes the changes that wait along; it does not see them."""
+        changes, self._changes = self._changes, []
+        together = _together(statement, *(one for one, _ in changes))
+        return await self._fetch(together, {**_merged(changes), **parameters})
 
     async def commit(self) -> None:
+        await self.settle()
         if self._begun:
             self._begun = False
             with driver_errors():
                 await self._driver.execute("COMMIT")
+
+    async def settle(self) -> None:
+        if self._changes:
+            changes, self._changes = self._changes, []
+            await self._fetch(_together(_NOTHING, *(one for one, _ in changes)), _merged(changes))
+
+    async def _fetch(self, prepared: _Prepared, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        with driver_errors():
+            await self._begin()
+            found: list[Any] = await self._driver.fetch(prepared.sql, *prepared.arguments(parameters))
+        return list(map(prepared.converted, found)) if prepared.conversions else found
 
     async def roll_back(self) -> None:
         """What was not committed. Of a connection that was lost, the server has done so."""

@@ -56,6 +56,17 @@ class Session:
     async def rows(self, query: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
         return (await self.execute(query, parameters)).all()
 
+    async def write(self, statement: Executable, parameters: Mapping[str, Any]) -> None:
+        """A change that nobody waits for: at the latest it is made with the commit."""
+        await self.execute(statement, parameters)
+
+    async def settle(self) -> None:
+        """Makes the changes that wait, for who has to know at once whether they can be made."""
+
+    async def returning(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        """What an INSERT gives back."""
+        return await self.rows(statement, parameters)
+
     async def column(self, query: Executable, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         """The first column of every row."""
         return [row[0] for row in await self.rows(query, parameters)]
@@ -102,7 +113,9 @@ def as_row(columns: Sequence[Column[Any]], row: tuple[Any, ...]) -> dict[str, An
 
 
 def _parameter(one: Column[Any]) -> str:
-    return f"given_{one.name}"  # a column's own name is taken in INSERT and UPDATE
+    # A column's own name is taken in INSERT and UPDATE; several tables may be written in one statement.
+    table = "" if one.table is None else f"{one.table.name}_"
+    return f"given_{table}{one.name}"
 
 
 def given_rows(columns: Sequence[Column[Any]]) -> TableValuedAlias:
@@ -156,7 +169,7 @@ class InsertRows:
         if session.sqlite:
             await session.execute(self._row_by_row, [as_row(self._columns, row) for row in rows])
         else:
-            await session.execute(self._from_arrays, as_arrays(self._columns, rows))
+            await session.write(self._from_arrays, as_arrays(self._columns, rows))
 
 
 class UpdateRows:
@@ -182,7 +195,7 @@ class UpdateRows:
         if session.sqlite:
             await session.execute(self._row_by_row, [as_row(self._columns, row) for row in rows])
         else:
-            await session.execute(self._from_arrays, as_arrays(self._columns, rows))
+            await session.write(self._from_arrays, as_arrays(self._columns, rows))
 
 
 class DeleteRows:
@@ -200,7 +213,7 @@ class DeleteRows:
         if session.sqlite:
             await session.execute(self._row_by_row, [as_row(self._keys, row) for row in rows])
         else:
-            await session.execute(self._from_arrays, as_arrays(self._keys, rows))
+            await session.write(self._from_arrays, as_arrays(self._keys, rows))
 
 
 def columns_of(table: Table, names: Iterable[str]) -> list[Column[Any]]:

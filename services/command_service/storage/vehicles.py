@@ -95,6 +95,7 @@ class SqlVehicleRepository:
     async def insert(self, vehicle: Vehicle) -> None:
         with already_stored("vin"):
             await _insert(self._session, [_stored(vehicle)])
+            await self._session.settle()
 
     async def update(self, changed: Sequence[Vehicle]) -> None:
         await _update(self._session, [_stored(vehicle) for vehicle in changed])

@@ -143,8 +143,9 @@ class SubmitCommands:
             accepted = [command for command, _ in batch.admitted.values()]
             dispatched = _dispatch(accepted, vehicles, queues, now) if self._publisher.connected else []
             if accepted:
-                await uow.commands.insert(accepted)
+                # In this order they can travel as one statement.
                 await uow.audit.append([command_submitted(command, now) for command in accepted])
+                await uow.commands.insert(accepted)
                 await uow.commit()
         self._publisher.publish(dispatched)
         for command in accepted:

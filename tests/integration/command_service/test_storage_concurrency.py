@@ -192,6 +192,7 @@ async def test_two_that_dispatch_into_the_same_lane(storage: SqlStorage, observe
     async with storage.transaction() as uow:
         await uow.commands.lock([first.command_id])
         await uow.commands.update([dispatched(first)])
+        await uow.commands.get([first.command_id])  # a read sees the change, so it has been made
         with pytest.raises(Exception, match="commands_lane"):
             await _behind(observer, uow.commit, _dispatch(storage, second))
 
