@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from pydantic import SecretStr
+
 from gateway.app import create_asgi
 from gateway.app_state import AppState
 from gateway.command_client import CommandClient
@@ -72,8 +74,8 @@ async def small_gateway(**overrides: Any) -> AsyncIterator[SmallGateway]:
             database_url="sqlite:///unused",
             redis_url="memory://",
             command_service_address=address,
-            service_token=SERVICE_TOKEN,
-            jwt_secret=SECRET,
+            service_token=SecretStr(SERVICE_TOKEN),
+            jwt_secret=SecretStr(SECRET),
             http_host="127.0.0.1",
             http_port=0,
             **overrides,
@@ -82,7 +84,7 @@ async def small_gateway(**overrides: Any) -> AsyncIterator[SmallGateway]:
         server = HttpServer(create_asgi(state), settings)
         gateway = SmallGateway(service, live, state, server, ended)
         state.logins = cast("Any", gateway)
-        lifecycle.on_close(state.channel.close)
+        lifecycle.on_close(lambda: state.channel.close(None))
         lifecycle.on_close(server.close)
         lifecycle.background(server.serve(), "http server")
         lifecycle.on_drain(state.live_updates.stop)

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 from gateway.live_updates import LiveUpdates
 from gateway.outlet import Outlet
@@ -44,7 +45,8 @@ async def test_redis_goes_away_and_comes_back(redis_url: str, redis_server: Redi
     recorder = Recorder(publishing)
     hub = LiveUpdates(listening, recorder.read, reread_seconds=0.2)
     clock = asyncio.create_task(hub.run())
-    sockets, ended = [SlowSocket() for _ in COMMANDS], []
+    sockets = [SlowSocket() for _ in COMMANDS]
+    ended: list[Any] = []
     for command_id, socket in zip(COMMANDS, sockets, strict=True):
         hub.open(command_id, 0, Outlet(socket), ended.append)
     for number in range(1, RESPONSES):
@@ -73,7 +75,8 @@ async def test_many_viewers_share_one_connection(redis_url: str) -> None:
     publishing, listening = RedisLiveEvents(redis_url), RedisLiveEvents(redis_url)
     recorder = Recorder(publishing)
     hub = LiveUpdates(listening, recorder.read)
-    sockets, ended = [SlowSocket() for _ in range(10 * len(COMMANDS))], []
+    sockets = [SlowSocket() for _ in range(10 * len(COMMANDS))]
+    ended: list[Any] = []
     for number, socket in enumerate(sockets):
         hub.open(COMMANDS[number % len(COMMANDS)], 0, Outlet(socket), ended.append)
     for number in range(1, RESPONSES):
