@@ -41,6 +41,7 @@ for pid in $pids; do n=0; while kill -0 "$pid" 2>/dev/null && [ $n -lt 50 ]; do 
 rm -rf "$2"
 """
 _install_lock = threading.Lock()
+_given_ports: set[int] = set()
 
 
 class CannotStart(RuntimeError):
@@ -82,12 +83,17 @@ def _install(packages: Sequence[str]) -> None:
 
 
 def free_port() -> int:
-    """A port nobody listens on, below those that outgoing connections take: it stays ours while a server restarts."""
+    """A port nobody listens on, below those that outgoing connections take: it stays ours while a server restarts.
+
+    Never the same twice: between being given and being listened on, a port looks free.
+    """
     while True:
         port = random.randrange(15_000, 32_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _given_ports:
+                _given_ports.add(port)
+                return port
 
 
 class LocalServer(ABC):
