@@ -150,9 +150,10 @@ def _violations(system: System, command_ids: list[str]) -> list[str]:
     violations = [f"{one} was executed {executed[one]} times" for one in command_ids if executed[one] != 1]
     counted = set(command_ids)
     with system.client() as client:
+        ours = client.get("/api/v1/auth/me").raise_for_status().json()["user_id"]
         cursor: str | None = ""
         while cursor is not None:
-            page = _page(client, cursor)
+            page = _page(client, ours, cursor)
             for command in page["items"]:
                 if command["command_id"] in counted and (command["status"], command["responses"]) != ("completed", 3):
                     violations.append(f"{command['command_id']} is {command['status']}")
@@ -164,8 +165,9 @@ def _violations(system: System, command_ids: list[str]) -> list[str]:
     return violations + [f"{one} is not listed" for one in counted]
 
 
-def _page(client: httpx.Client, cursor: str) -> dict[str, Any]:
-    answer = client.get("/api/v1/commands", params={"limit": 200, **({"cursor": cursor} if cursor else {})})
+def _page(client: httpx.Client, user_id: str, cursor: str) -> dict[str, Any]:
+    more = {"cursor": cursor} if cursor else {}
+    answer = client.get("/api/v1/commands", params={"user_id": user_id, "limit": 200, **more})
     answer.raise_for_status()
     page: dict[str, Any] = answer.json()
     return page

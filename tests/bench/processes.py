@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,16 +19,15 @@ class Usage:
 
 
 def server_usage(services: Mapping[str, int]) -> dict[str, Usage]:
-    """Of the services (name → process id), the database, broker and cache that run here, and this client."""
+    """Of the services (name → process id), this client, and the servers that were started for it here (none where they
+    were given by URL or run in containers)."""
     usage = {name: _usage_of(psutil.Process(pid)) for name, pid in services.items()}
     totals: dict[str, list[Usage]] = {}
-    for process in psutil.process_iter(["name"]):
-        server = _SERVERS.get(process.info["name"])
-        if server is not None:
-            try:
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            server = _SERVERS.get(process.name())
+            if server is not None:
                 totals.setdefault(server, []).append(_usage_of(process))
-            except psutil.NoSuchProcess:
-                continue
     for server, parts in totals.items():
         usage[server] = Usage(sum(part.cpu_seconds for part in parts), max(part.peak_bytes for part in parts))
     usage["client"] = _usage_of(psutil.Process(os.getpid()))

@@ -19,7 +19,7 @@ Change = Callable[[Command, datetime], None]
 
 
 class RecoverCommands:
-    """Every method returns how many commands it changed; a full look asks for another."""
+    """Every method returns how many commands it changed, at most _PER_LOOK: the others wait for the next look."""
 
     def __init__(
         self, storage: Storage, limits: Limits, control: ConnectorControl, announcer: Announcer, waker: DispatchWaker
