@@ -235,15 +235,16 @@ def run_service(name: str, settings: SettingsT, compose: "Compose[SettingsT]") -
 
 
 async def _serve(settings: SettingsT, compose: "Compose[SettingsT]") -> None:
-    async with AsyncExitStack() as stack:
-        try:
-            # As the first process of a container it would not even die of a signal that it does not handle.
-            with _signals(cast("asyncio.Task[None]", asyncio.current_task()).cancel):
+    # As the first process of a container it would not even die of a signal that it does not handle. Held until the
+    # running service has taken the signals over: in between, one would end the process at once.
+    with _signals(cast("asyncio.Task[None]", asyncio.current_task()).cancel):
+        async with AsyncExitStack() as stack:
+            try:
                 lifecycle = await stack.enter_async_context(compose(settings))
-        except (ServiceError, OSError) as error:  # something that an operator can put right: no stack trace
-            raise _StartFailed(_one_line(error)) from error
-        _leave_the_started_alone()
-        await lifecycle.run_until_stopped()
+            except (ServiceError, OSError) as error:  # something that an operator can put right: no stack trace
+                raise _StartFailed(_one_line(error)) from error
+            _leave_the_started_alone()
+            await lifecycle.run_until_stopped()
 
 
 def _leave_the_started_alone() -> None:
