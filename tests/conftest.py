@@ -1,8 +1,10 @@
 """Fixtures for all tests: real servers, started only where a collected test asks for them."""
 
+import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.support.servers import PostgresServer, RabbitServer, RedisServer, Servers
 
@@ -22,6 +24,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for name in ("rabbitmq", "postgres", "redis"):
         if f"{name}_server" in asked_for:
             session.config.stash[_SERVERS].begin(name)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """What a test does to the logging of the process ends with it."""
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.configure(**before)
+    root.setLevel(level)
+    for handler in root.handlers[:]:
+        if handler not in handlers and type(handler).__module__.startswith("service_kit."):
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
