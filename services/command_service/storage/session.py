@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from command_service.use_cases.ports import AlreadyStored
-from service_kit.database import ListOf, database_errors
+from service_kit.database import ListOf, database_errors, to_its_end
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -51,7 +51,7 @@ class Session:
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     ) -> CursorResult[Any]:
         with database_errors():
-            return await self._connection.execute(statement, parameters)
+            return await to_its_end(self._connection.execute(statement, parameters))
 
     async def rows(self, query: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
         return (await self.execute(query, parameters)).all()
@@ -73,7 +73,7 @@ class Session:
 
     async def commit(self) -> None:
         with database_errors():
-            await self._connection.commit()
+            await to_its_end(self._connection.commit())
 
 
 @contextmanager

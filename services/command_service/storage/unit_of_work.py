@@ -1,6 +1,5 @@
 """Storage on a SQL database: one unit of work per transaction."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
@@ -27,7 +26,7 @@ from command_service.use_cases.ports import (
     UnitOfWork,
     VehicleRepository,
 )
-from service_kit.database import DriverPool, database_errors, db_now, reading_engine
+from service_kit.database import DriverPool, database_errors, db_now, reading_engine, to_its_end
 
 _clock = select(db_now())
 
@@ -80,11 +79,12 @@ async def _direct(pool: DriverPool, *, transactional: bool) -> AsyncIterator[Uni
 
 @asynccontextmanager
 async def _unit_of_work(engine: AsyncEngine) -> AsyncIterator[UnitOfWork]:
-    with database_errors():
-        connection = await engine.connect()
+    connection = engine.connect()
     try:
+        with database_errors():
+            await to_its_end(connection.start())
         yield SqlUnitOfWork(Session(connection))
     finally:
         with database_errors():
-            # Rolls back what was not committed, and gives the connection back even if the caller is cancelled now.
-            await asyncio.shield(connection.close())
+            # Rolls back what was not committed.
+            await to_its_end(connection.close())

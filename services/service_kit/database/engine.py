@@ -1,9 +1,10 @@
 """Opening a database, and saying in one place which of its errors mean that it is away."""
 
+import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -13,6 +14,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service_kit.errors import InvalidInput, ServiceError, Unavailable
+
+Result = TypeVar("Result")
 
 STATEMENT_TIMEOUT_SECONDS = 60
 POOL_SECONDS = 10
@@ -151,6 +154,17 @@ def reading_engine(engine: AsyncEngine) -> AsyncEngine:
     if engine.dialect.name == "sqlite":
         return engine.execution_options(**{_READING: True})
     return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+async def to_its_end(operation: Awaitable[Result]) -> Result:
+    """Also when the caller is cancelled: SQLite's driver works in a thread, and a connection that is given up in the
+    middle is neither closed nor free."""
+    task = asyncio.ensure_future(operation)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 @contextmanager

@@ -18,7 +18,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service_kit.database.engine import database_errors, database_url, is_sqlite, open_postgresql, open_sqlite
+from service_kit.database.engine import (
+    database_errors,
+    database_url,
+    is_sqlite,
+    open_postgresql,
+    open_sqlite,
+    to_its_end,
+)
 
 
 async def upgrade(url: str, script_package: str, schema: str, revision: str = "head") -> None:
@@ -38,9 +45,13 @@ async def is_migrated(engine: AsyncEngine, script_package: str, schema: str) -> 
     """
     scripts = ScriptDirectory.from_config(_config(script_package, schema))
     with database_errors():
-        async with engine.connect() as connection:
-            current = await connection.run_sync(_current_revision, schema)
+        current = await to_its_end(_revision_of(engine, schema))
     return current is not None and current not in _too_old(scripts)
+
+
+async def _revision_of(engine: AsyncEngine, schema: str) -> str | None:
+    async with engine.connect() as connection:
+        return await connection.run_sync(_current_revision, schema)
 
 
 def run_migrations(metadata: MetaData) -> None:

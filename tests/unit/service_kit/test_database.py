@@ -88,11 +88,12 @@ def test_other_errors_pass(error: Exception) -> None:
 
 
 async def test_sqlite_that_cannot_be_opened_is_away(tmp_path: Path) -> None:
+    before = threading.enumerate()
     engine = open_engine(f"sqlite:///{tmp_path}/missing/x.db", "sample")
     with pytest.raises(Unavailable), database_errors():
         async with engine.connect() as connection:
             await connection.execute(select(1))
     await engine.dispose()
     for thread in threading.enumerate():  # the driver's, which still tells this loop that it ends
-        if thread is not threading.current_thread() and "_connection_worker_thread" in thread.name:
+        if thread not in before and "_connection_worker_thread" in thread.name:
             await asyncio.to_thread(thread.join)
