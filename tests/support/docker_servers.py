@@ -2,6 +2,7 @@
 
 import os
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,7 +38,7 @@ def _listens(path: str) -> bool:
     return True
 
 
-class DockerServer:
+class DockerServer(ABC):
     """A container whose host port stays the same when it is stopped, killed and started again."""
 
     def __init__(
@@ -84,8 +85,9 @@ class DockerServer:
         failure = CannotStart(f"the container of {self._container.image} did not become ready")
         wait_until(self.answers, START_SECONDS, lambda: self.running, lambda: failure)
 
+    @abstractmethod
     def answers(self) -> bool:
-        raise NotImplementedError
+        """Whether the server in the container takes requests."""
 
     def stop(self) -> None:
         self._wrapped.stop()

@@ -144,8 +144,24 @@ def is_value(one: Column[Any], value: str) -> ColumnElement[bool]:
     return one == literal(storable(value), one.type)
 
 
-class InsertRows:
-    """INSERT of many rows: from arrays on PostgreSQL, row by row in the driver on SQLite."""
+class ManyRows:
+    """A change of many rows: from arrays on PostgreSQL, row by row in the driver on SQLite."""
+
+    _columns: Sequence[Column[Any]]
+    _from_arrays: Executable
+    _row_by_row: Executable
+
+    async def __call__(self, session: Session, rows: Rows) -> None:
+        if not rows:
+            return
+        if session.sqlite:
+            await session.execute(self._row_by_row, [as_row(self._columns, row) for row in rows])
+        else:
+            await session.write(self._from_arrays, as_arrays(self._columns, rows))
+
+
+class InsertRows(ManyRows):
+    """INSERT of many rows."""
 
     def __init__(
         self,
@@ -160,19 +176,11 @@ class InsertRows:
         names = [*(one.name for one in columns), *same]
         from_arrays = postgresql.insert(table).from_select(names, select(given_rows(columns), *same.values()))
         row_by_row = sqlite.insert(table).values({one.name: given(one) for one in columns} | same)
-        self._from_arrays: Executable = from_arrays.on_conflict_do_nothing() if ignore_stored else from_arrays
-        self._row_by_row: Executable = row_by_row.on_conflict_do_nothing() if ignore_stored else row_by_row
-
-    async def __call__(self, session: Session, rows: Rows) -> None:
-        if not rows:
-            return
-        if session.sqlite:
-            await session.execute(self._row_by_row, [as_row(self._columns, row) for row in rows])
-        else:
-            await session.write(self._from_arrays, as_arrays(self._columns, rows))
+        self._from_arrays = from_arrays.on_conflict_do_nothing() if ignore_stored else from_arrays
+        self._row_by_row = row_by_row.on_conflict_do_nothing() if ignore_stored else row_by_row
 
 
-class UpdateRows:
+class UpdateRows(ManyRows):
     """UPDATE of many rows: the first `keys` columns say which, the others are set."""
 
     def __init__(self, table: Table, columns: Sequence[Column[Any]], *, keys: int = 1) -> None:
@@ -189,31 +197,15 @@ class UpdateRows:
             .values({one.name: given(one) for one in columns[keys:]})
         )
 
-    async def __call__(self, session: Session, rows: Rows) -> None:
-        if not rows:
-            return
-        if session.sqlite:
-            await session.execute(self._row_by_row, [as_row(self._columns, row) for row in rows])
-        else:
-            await session.write(self._from_arrays, as_arrays(self._columns, rows))
 
-
-class DeleteRows:
+class DeleteRows(ManyRows):
     """DELETE of many rows by the columns that say which."""
 
     def __init__(self, table: Table, keys: Sequence[Column[Any]]) -> None:
-        self._keys = keys
+        self._columns = keys
         rows = given_rows(keys)
         self._from_arrays = delete(table).where(*[one == rows.c[one.name] for one in keys])
         self._row_by_row = delete(table).where(*[one == given(one) for one in keys])
-
-    async def __call__(self, session: Session, rows: Rows) -> None:
-        if not rows:
-            return
-        if session.sqlite:
-            await session.execute(self._row_by_row, [as_row(self._keys, row) for row in rows])
-        else:
-            await session.write(self._from_arrays, as_arrays(self._keys, rows))
 
 
 def columns_of(table: Table, names: Iterable[str]) -> list[Column[Any]]:
