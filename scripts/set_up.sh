@@ -44,5 +44,6 @@ create() {
 [ -x "$venv/bin/pip" ] || create
 pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input)
 echo "set-up: installing requirements/$name.txt into $venv"
-"${pip[@]}" --require-hashes -r requirements/build.txt -r "requirements/$name.txt"
+# The files are complete; pip is not to resolve anything: it would take an extra of a pinned package for a new demand.
+"${pip[@]}" --no-deps --require-hashes -r requirements/build.txt -r "requirements/$name.txt"
 "${pip[@]}" --no-deps --no-build-isolation --editable .
