@@ -1,9 +1,14 @@
-"""uvicorn's HTTP protocol with bounds on a request's head, which it has none for: size, and time to arrive."""
+"""uvicorn's HTTP protocol with bounds on a request's head, which it has none for: size, and time to arrive.
+
+A connection that becomes a WebSocket keeps its transport.
+"""
 
 import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.gathered_writes import GatheredWrites
 
 # Request line and headers together. What arrives in one piece with their begin is not counted.
 MAX_HEAD_BYTES = 64 * 1024
@@ -21,7 +26,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(GatheredWrites(transport))  # type: ignore[arg-type]
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

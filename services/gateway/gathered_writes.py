@@ -1,0 +1,44 @@
+"""What is written to one connection in one round of the event loop leaves in one system call.
+
+A response is written as head and body, a burst of WebSocket events one by one, and every write of its own costs the
+kernel, and wakes the client, as much as all of them together.
+"""
+
+import asyncio
+from typing import Any
+
+# A producer that never waits must meet the transport's flow control.
+_MOST_GATHERED_BYTES = 64 * 1024
+
+
+class GatheredWrites:
+    """An asyncio transport whose writes go out at the end of the loop's round, or at once when they grow large."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._gathered: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        if not self._gathered:
+            self._loop.call_soon(self._flush)
+        self._gathered.append(data)
+        self._size += len(data)
+        if self._size > _MOST_GATHERED_BYTES:
+            self._flush()
+
+    def get_write_buffer_size(self) -> int:
+        return self._transport.get_write_buffer_size() + self._size
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._gathered:
+            data, self._gathered, self._size = b"".join(self._gathered), [], 0
+            self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
