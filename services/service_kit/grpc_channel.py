@@ -6,13 +6,14 @@ from typing import Any, Self
 
 import grpc
 
-from service_kit.grpc_server import MAX_MESSAGE_BYTES
+from service_kit.grpc_server import FIXED_WINDOWS, MAX_MESSAGE_BYTES
 from service_kit.grpc_tls import GrpcTls
 
 DEFAULT_DEADLINE_SECONDS = 10.0
 
 _SCHEMES = ("dns:///", "ipv4:", "ipv6:", "unix:")
 _OPTIONS = [
+    *FIXED_WINDOWS,
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),

@@ -21,6 +21,9 @@ HEALTH_SERVICE = "/grpc.health.v1.Health/"
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 # Clients are made to reconnect, and so to find new replicas; calls and streams that run are not cut.
 MAX_CONNECTION_AGE_SECONDS = 300.0
+# Windows are fixed: sizing them by the connection's speed costs a ping and its answer with nearly every small message.
+# A whole response fits, so that also over a slow radio link a vehicle need not wait within one.
+FIXED_WINDOWS = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 256 * 1024)]
 
 
 class CredentialInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
@@ -97,6 +100,7 @@ def _reason(port_address: str) -> str:
 
 def _options(max_connection_age_s: float) -> dict[str, int]:
     return {
+        **dict(FIXED_WINDOWS),
         "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
         "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
         # Two processes on one port would share its calls silently.

@@ -5,12 +5,14 @@ import time
 
 import grpc
 
+from service_kit.grpc_server import FIXED_WINDOWS
 from service_kit.grpc_tls import GrpcTls
 from service_kit.logging import get_logger
 
 _log = get_logger(__name__)
 
 _OPTIONS: list[tuple[str, int | str]] = [
+    *FIXED_WINDOWS,
     # A name with several addresses: any of them, so that vehicles spread over the connectors.
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": True}}]})),
     ("grpc.service_config_disable_resolution", 1),
