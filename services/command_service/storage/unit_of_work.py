@@ -1,7 +1,8 @@
 """Storage on a SQL database: one unit of work per transaction."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
 from sqlalchemy import select
@@ -68,13 +69,20 @@ class SqlStorage:
 
 @asynccontextmanager
 async def _direct(pool: DriverPool, *, transactional: bool) -> AsyncIterator[UnitOfWork]:
-    async with AsyncExitStack() as stack:
-        with driver_errors():
-            driver = await stack.enter_async_context(pool.connection())
+    with driver_errors():
+        driver = await pool.take()
+    usable = True
+    try:
         session = DirectSession(driver, transactional=transactional)
-        # The last to be registered is the first to run: the connection is given back without a transaction.
-        stack.push_async_callback(session.roll_back)
-        yield SqlUnitOfWork(session)
+        try:
+            yield SqlUnitOfWork(session)
+        finally:
+            await session.roll_back()
+    except (asyncio.CancelledError, GeneratorExit):
+        usable = False
+        raise
+    finally:
+        pool.give_back(driver, usable=usable)
 
 
 @asynccontextmanager

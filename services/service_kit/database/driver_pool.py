@@ -1,11 +1,10 @@
-"""The PostgreSQL driver's own pool beside an engine, for who gives the driver statements itself.
+"""The PostgreSQL driver's connections beside an engine, for who gives the driver statements itself.
 
-Taking a connection from the engine and giving it back costs as much as several short statements.
+A connection is taken and given back without waiting for the event loop: the pools of the engine and of the driver cost
+as much as several short statements each time.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
@@ -18,51 +17,54 @@ _MAX_CONNECTIONS = 20
 
 
 class DriverPool:
-    """Opened when it is first used; ends when the engine is disposed of."""
+    """Opens connections as they are needed; they end when the engine is disposed of."""
 
     def __init__(self, engine: AsyncEngine, application_name: str) -> None:
         self._dsn = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._options = driver_options(application_name)
-        self._pool: asyncpg.Pool | None = None
-        self._opening = asyncio.Lock()
+        self._room = asyncio.Semaphore(_MAX_CONNECTIONS)
+        # The last one given back is the next one taken: its statements are prepared.
+        self._idle: list[asyncpg.Connection] = []
+        self._open: set[asyncpg.Connection] = set()
         listen(engine.sync_engine, "engine_disposed", self._end)
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Any]:
-        """An asyncpg connection without a transaction. Who leaves one open has it rolled back by losing the connection.
+    async def take(self) -> asyncpg.Connection:
+        """A connection without a transaction, to be given back.
 
         Raises OSError and the driver's errors when the database is away, TimeoutError when none becomes free in time.
         """
-        pool = self._pool or await self._open()
-        connection = await pool.acquire(timeout=POOL_SECONDS)
+        if self._room.locked():
+            async with asyncio.timeout(POOL_SECONDS):
+                await self._room.acquire()
+        else:
+            await self._room.acquire()
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+            self._open.discard(connection)
         try:
-            yield connection
-        finally:
-            with suppress(asyncpg.InterfaceError):  # the pool has it back already, because it was lost
-                if connection.is_in_transaction():
-                    connection.terminate()
-            # Also when the caller is cancelled just now.
-            await asyncio.shield(pool.release(connection))
+            return await self._connect()
+        except BaseException:
+            self._room.release()
+            raise
 
-    async def _open(self) -> asyncpg.Pool:
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._dsn,
-                    min_size=0,
-                    max_size=_MAX_CONNECTIONS,
-                    max_inactive_connection_lifetime=0,
-                    statement_cache_size=500,
-                    reset=_nothing_to_reset,
-                    **self._options,
-                )
-            return self._pool
+    def give_back(self, connection: asyncpg.Connection, *, usable: bool = True) -> None:
+        """Who leaves a transaction open, or may have left a statement running (not `usable`), loses the connection."""
+        if usable and not connection.is_closed() and not connection.is_in_transaction():
+            self._idle.append(connection)
+        else:
+            self._open.discard(connection)
+            connection.terminate()
+        self._room.release()
+
+    async def _connect(self) -> asyncpg.Connection:
+        connection = await asyncpg.connect(self._dsn, statement_cache_size=500, **self._options)
+        self._open.add(connection)
+        return connection
 
     def _end(self, _: Any) -> None:
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool = None
-
-
-async def _nothing_to_reset(_: asyncpg.Connection) -> None:
-    """Nobody sets anything for a session that the next one must not find."""
+        for connection in self._open:
+            connection.terminate()
+        self._open.clear()
+        self._idle.clear()
