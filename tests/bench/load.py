@@ -8,8 +8,11 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
-import aiohttp
+import orjson
+
+from tests.bench.connections import HttpConnection, WebSocketConnection, open_http, open_websocket
 
 RESPONSES = 3
 
@@ -36,35 +39,40 @@ class Measured:
 async def drive(url: str, token: str, vehicle_ids: Sequence[str], concurrency: int, seconds: float) -> Measured:
     """`concurrency` users, each with a vehicle of its own as far as there are enough, for `seconds`."""
     measured = Measured(concurrency)
-    headers = {"Authorization": f"Bearer {token}"}
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(url, headers=headers, connector=connector) as session:
-        sockets = [await session.ws_connect(f"/ws/events?token={token}", compress=0) for _ in range(concurrency)]
-        started = time.perf_counter()
-        users = [
-            _User(session, socket, vehicle_ids[index % len(vehicle_ids)], measured).run(started + seconds)
-            for index, socket in enumerate(sockets)
-        ]
-        await asyncio.gather(*users)
-        measured.seconds = time.perf_counter() - started
-        for socket in sockets:
-            await socket.close()
+    users = [
+        _User(
+            await open_http(url),
+            await open_websocket(url, f"/ws/events?token={token}"),
+            _submission(url, token, vehicle_ids[index % len(vehicle_ids)]),
+            measured,
+        )
+        for index in range(concurrency)
+    ]
+    started = time.perf_counter()
+    await asyncio.gather(*(user.run(started + seconds) for user in users))
+    measured.seconds = time.perf_counter() - started
+    for user in users:
+        user.leave()
     return measured
+
+
+def _submission(url: str, token: str, vehicle_id: str) -> bytes:
+    command = {"vehicle_id": vehicle_id, "command_name": "ReadDTC", "command_params": {"ecuAddress": "0x10"}}
+    body = json.dumps(command)
+    return (
+        f"POST /api/v1/commands HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
 
 
 class _User:
     def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        socket: "aiohttp.ClientWebSocketResponse[bool]",
-        vehicle_id: str,
-        measured: Measured,
+        self, http: HttpConnection, socket: WebSocketConnection, submission: bytes, measured: Measured
     ) -> None:
-        self._session = session
+        self._http = http
         self._socket = socket
+        self._submission = submission
         self._measured = measured
-        command = {"vehicle_id": vehicle_id, "command_name": "ReadDTC", "command_params": {"ecuAddress": "0x10"}}
-        self._body = json.dumps(command).encode()
 
     async def run(self, until: float) -> None:
         while (now := time.perf_counter()) < until:
@@ -72,24 +80,26 @@ class _User:
                 async with asyncio.timeout(60):
                     command_id = await self._submit()
                     await self._watch(command_id)
-            except (TimeoutError, aiohttp.ClientError, AssertionError) as error:
+            except (TimeoutError, OSError, AssertionError) as error:
                 self._measured.errors.append(f"{type(error).__name__}: {error}")
                 return
             self._measured.latencies.append(time.perf_counter() - now)
             self._measured.command_ids.append(command_id)
 
+    def leave(self) -> None:
+        self._http.transport.close()
+        self._socket.transport.close()
+
     async def _submit(self) -> str:
-        headers = {"Content-Type": "application/json"}
-        async with self._session.post("/api/v1/commands", data=self._body, headers=headers) as answer:
-            body = await answer.read()
-            assert answer.status == 201, f"{answer.status} {body.decode(errors='replace')}"
-            return str(json.loads(body)["command_id"])
+        status, body = await self._http.request(self._submission)
+        assert status == 201, f"{status} {body.decode(errors='replace')}"
+        return str(orjson.loads(body)["command_id"])
 
     async def _watch(self, command_id: str) -> None:
-        await self._socket.send_str(f'{{"action":"subscribe","command_id":"{command_id}","after":0}}')
+        self._socket.send(f'{{"action":"subscribe","command_id":"{command_id}","after":0}}'.encode())
         seen = 0
         while True:
-            event = json.loads(await self._socket.receive_str())
+            event = orjson.loads(await self._socket.receive())
             if event.get("command_id") != command_id:
                 assert event["event"] == "subscribed", event
             elif event["event"] == "response":
