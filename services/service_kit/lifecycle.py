@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, cast
 
@@ -217,6 +217,7 @@ def _signals(request_stop: Callable[[], object]) -> Iterator[None]:
 def run_service(name: str, settings: SettingsT, compose: "Compose[SettingsT]") -> NoReturn:
     """The whole of a service's main: telemetry, event loop, start, run, stop; exits with 0, or 1 after one line why."""
     configure_logging(name, settings.log_level, settings.log_format)
+    _finish_rounds()
     try:
         with _telemetry(name, settings), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, compose))
@@ -252,6 +253,14 @@ def _leave_the_started_alone() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_YOUNG_OBJECTS, 20, 50)
+
+
+def _finish_rounds() -> None:
+    """Whoever is woken by one message does not take the processor from who is about to send the next (sched(7),
+    SCHED_BATCH): more goes in one batch, with fewer changes of process. Threads begun later inherit it. Not every
+    system knows such a policy."""
+    with suppress(AttributeError, OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _telemetry(name: str, settings: ServiceSettings) -> Telemetry:
