@@ -13,6 +13,7 @@ from sqlalchemy import (
     Float,
     Integer,
     Select,
+    Subquery,
     and_,
     bindparam,
     exists,
@@ -31,6 +32,7 @@ from command_service.storage.session import (
     InsertRows,
     Session,
     UpdateRows,
+    UpdateUnchanged,
     already_stored,
     as_arrays,
     at_most,
@@ -40,6 +42,7 @@ from command_service.storage.session import (
     is_identifier,
     is_value,
     storable,
+    version_of,
 )
 from command_service.storage.tables import commands, connectors, vehicles
 from command_service.use_cases.ports import ClaimContext, CommandFilter
@@ -64,13 +67,20 @@ _get = select(*_columns).where(any_of(commands.c.command_id, "ids"))
 # The clock is read outside, so after the locks were waited for. In key order, so that two never wait for each other.
 _locked = _get.order_by(commands.c.command_id).with_for_update(key_share=True).subquery("locked")
 _lock = select(*_locked.c, db_now().label("now"))
-_lock_for_claim = select(
-    *_locked.c, db_now().label("now"), vehicles.c.session_epoch, vehicles.c.connector_id, connectors.c.lease_until
-).select_from(
-    _locked.join(vehicles, vehicles.c.vehicle_id == _locked.c.vehicle_id).outerjoin(
-        connectors, connectors.c.connector_id == _locked.c.connector_id
+_as_read = _get.add_columns(version_of(commands).label("version")).subquery("as_read")
+_lock_optimistically = select(*_as_read.c, db_now().label("now"))
+
+
+def _for_claim(found: Subquery) -> Select[Any]:
+    together = found.join(vehicles, vehicles.c.vehicle_id == found.c.vehicle_id).outerjoin(
+        connectors, connectors.c.connector_id == found.c.connector_id
     )
-)
+    beside = (vehicles.c.session_epoch, vehicles.c.connector_id, connectors.c.lease_until)
+    return select(*found.c, db_now().label("now"), *beside).select_from(together)
+
+
+_lock_for_claim = _for_claim(_locked)
+_lock_for_claim_optimistically = _for_claim(_as_read)
 
 # The order of the arrays is the order in which numbers are issued. In most columns all commands begin alike, and only
 # the others travel.
@@ -89,8 +99,8 @@ _changing_values = attrgetter(*_CHANGING)
 
 
 @lru_cache
-def _update_of(names: tuple[str, ...]) -> UpdateRows:
-    return UpdateRows(commands, columns_of(commands, ["command_id", *names]))
+def _update_of(names: tuple[str, ...], kind: type[UpdateRows]) -> UpdateRows:
+    return kind(commands, columns_of(commands, ["command_id", *names]))
 
 
 _queue_fields = [field.name for field in fields(QueueEntry)]
@@ -175,6 +185,8 @@ class SqlCommandRepository:
         self._session = session
         # What can change, of each command that this transaction holds the lock of, as the database has it.
         self._locked_as: dict[str, tuple[Any, ...]] = {}
+        # Of an optimistic unit of work: which version of the row that was.
+        self._versions: dict[str, str] = {}
 
     async def insert(self, new: Sequence[Command]) -> None:
         if not new:
@@ -198,14 +210,16 @@ class SqlCommandRepository:
 
     async def lock(self, command_ids: Collection[str]) -> dict[str, Command]:
         locked = {}
-        for *values, now in await self._locked(_lock, command_ids):
+        query = _lock_optimistically if self._session.optimistic else _lock
+        for *values, now in await self._locked(query, command_ids):
             command = self._take(values, now)
             locked[command.command_id] = command
         return locked
 
     async def lock_for_claim(self, command_ids: Collection[str]) -> dict[str, ClaimContext]:
         locked = {}
-        for *values, now, epoch, connector_id, lease_until in await self._locked(_lock_for_claim, command_ids):
+        query = _lock_for_claim_optimistically if self._session.optimistic else _lock_for_claim
+        for *values, now, epoch, connector_id, lease_until in await self._locked(query, command_ids):
             command = self._take(values, now)
             locked[command.command_id] = ClaimContext(command, epoch, connector_id, lease_until)
         return locked
@@ -221,10 +235,17 @@ class SqlCommandRepository:
         old: Iterable[Any] = [None] * len(_CHANGING) if None in before else zip(*before, strict=True)
         columns = zip(_CHANGING, zip(*after, strict=True), old, strict=True)
         differing = {name: new for name, new, was in columns if new != was}
-        if differing:
-            ids = [command.command_id for command in changed]
-            await _update_of(tuple(differing))(self._session, list(zip(ids, *differing.values(), strict=True)))
-            self._locked_as.update(zip(ids, after, strict=True))
+        if not differing:
+            return
+        ids = [command.command_id for command in changed]
+        if self._session.optimistic:
+            update = _update_of(tuple(differing), UpdateUnchanged)
+            versions = [self._versions[command_id] for command_id in ids]
+            await update(self._session, list(zip(ids, *differing.values(), versions, strict=True)))
+        else:
+            update = _update_of(tuple(differing), UpdateRows)
+            await update(self._session, list(zip(ids, *differing.values(), strict=True)))
+        self._locked_as.update(zip(ids, after, strict=True))
 
     async def open_of_vehicles(self, vehicle_ids: Collection[str]) -> list[QueueEntry]:
         ids = identifiers(vehicle_ids)
@@ -280,6 +301,9 @@ class SqlCommandRepository:
 
     def _take(self, values: list[Any], now: datetime) -> Command:
         self._session.clock = now
+        if self._session.optimistic:
+            version = values.pop()
+            self._versions[values[0]] = version
         command = _command(values)
         self._locked_as[command.command_id] = tuple(values[_STATUS:])
         return command

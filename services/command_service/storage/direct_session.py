@@ -7,16 +7,18 @@ parameter and result conversion and the schema stay SQLAlchemy's.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import lru_cache
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import Executable, Integer, Select, literal_column, select
+from sqlalchemy import Executable, Integer, Select, bindparam, case, func, literal_column, select, table
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from command_service.storage.session import Session
+from command_service.use_cases.ports import Overtaken
 from service_kit.database import database_errors
 
 Converter = Callable[[Any], Any]
@@ -63,7 +65,17 @@ def _prepare(statement: Executable) -> _Prepared:
     )
 
 
-_NOTHING: Select[tuple[int]] = select(literal_column("1", Integer()))
+_ONE = literal_column("1", Integer())
+_NOTHING: Select[tuple[int]] = select(_ONE)
+
+
+@lru_cache
+def _unless_overtaken(place: int) -> Select[tuple[int]]:
+    """Fails, and with it the whole statement, unless that change returned so many rows as it must."""
+    as_it_must = func.count() == bindparam("must_change", type_=Integer())
+    return select(_ONE.op("/")(case((as_it_must, _ONE), else_=literal_column("0")))).select_from(
+        table(f"change_{place}")
+    )
 
 
 @lru_cache(maxsize=256)
@@ -77,17 +89,31 @@ def _merged(changes: Iterable[tuple[Executable, Mapping[str, Any]]]) -> dict[str
     return {name: value for _, parameters in changes for name, value in parameters.items()}
 
 
+class Mode(Enum):
+    """How a session's statements belong together."""
+
+    # Each is for itself.
+    READING = auto()
+    # A transaction begins with the first one.
+    TRANSACTION = auto()
+    # Reads are for themselves; all changes are one statement, at the commit.
+    OPTIMISTIC = auto()
+
+
 class DirectSession(Session):
-    """A connection of the driver's pool; `transactional`: a transaction begins with the first statement."""
+    """A connection of the driver's pool."""
 
     sqlite = False
 
-    def __init__(self, driver: asyncpg.Connection, *, transactional: bool) -> None:
+    def __init__(self, driver: asyncpg.Connection, mode: Mode) -> None:
         self.clock = None
+        self.optimistic = mode is Mode.OPTIMISTIC
         self._driver = driver
-        self._transactional = transactional
+        self._mode = mode
         self._begun = False
         self._changes: list[tuple[Executable, Mapping[str, Any]]] = []
+        # Of the change that says how many rows it must concern: its place among the changes, and that number.
+        self._must_change: tuple[int, int] | None = None
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -102,15 +128,21 @@ class DirectSession(Session):
         return _Done(int(status.rpartition(" ")[2]) if status[-1:].isdigit() else 0)
 
     async def rows(self, query: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        assert not (self.optimistic and self._changes), "what is read after a change needs a transaction"
         await self.settle()
         return await self._fetch(_prepare(query), parameters or {})
 
-    async def write(self, statement: Executable, parameters: Mapping[str, Any]) -> None:
+    async def write(
+        self, statement: Executable, parameters: Mapping[str, Any], *, must_change: int | None = None
+    ) -> None:
         """Waits for the next read or the commit: all changes since the last one go to the server as one statement."""
         if any(one is statement for one, _ in self._changes):
+            assert not self.optimistic, "one statement cannot hold a change twice"
             await self.settle()  # the names of its parameters are taken
+        if must_change is not None:
+            self._must_change = (len(self._changes), must_change)
         self._changes.append((statement, parameters))
-        if not self._transactional:
+        if self._mode is Mode.READING:
             await self.settle()
 
     async def returning(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
@@ -127,9 +159,14 @@ class DirectSession(Session):
                 await self._driver.execute("COMMIT")
 
     async def settle(self) -> None:
-        if self._changes:
-            changes, self._changes = self._changes, []
-            await self._fetch(_together(_NOTHING, *(one for one, _ in changes)), _merged(changes))
+        if not self._changes:
+            return
+        changes, self._changes = self._changes, []
+        parameters, statement = _merged(changes), _NOTHING
+        if self._must_change is not None:
+            (place, parameters["must_change"]), self._must_change = self._must_change, None
+            statement = _unless_overtaken(place)
+        await self._fetch(_together(statement, *(one for one, _ in changes)), parameters)
 
     async def _fetch(self, prepared: _Prepared, parameters: Mapping[str, Any]) -> Sequence[Any]:
         with driver_errors():
@@ -139,13 +176,14 @@ class DirectSession(Session):
 
     async def roll_back(self) -> None:
         """What was not committed. Of a connection that was lost, the server has done so."""
+        self._changes = []
         if self._begun:
             self._begun = False
             with driver_errors(), suppress(asyncpg.InterfaceError):
                 await self._driver.execute("ROLLBACK")
 
     async def _begin(self) -> None:
-        if self._transactional and not self._begun:
+        if self._mode is Mode.TRANSACTION and not self._begun:
             await self._driver.execute("BEGIN")
             self._begun = True
 
@@ -157,10 +195,15 @@ class _Done:
 
 @contextmanager
 def driver_errors() -> Iterator[None]:
-    """The driver's errors as SQLAlchemy's layers would wrap them, and so translated with all others."""
+    """The driver's errors as SQLAlchemy's layers would wrap them, and so translated with all others.
+
+    Nothing divides but the check of _unless_overtaken.
+    """
     with database_errors():
         try:
             yield
+        except asyncpg.DivisionByZeroError as error:
+            raise Overtaken from error
         except asyncpg.IntegrityConstraintViolationError as error:
             raise IntegrityError(None, None, error) from error
         except asyncpg.PostgresError as error:

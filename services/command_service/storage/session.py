@@ -14,6 +14,7 @@ from sqlalchemy import (
     Executable,
     Integer,
     Table,
+    Text,
     bindparam,
     column,
     delete,
@@ -37,6 +38,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 Rows = Sequence[tuple[Any, ...]]
 
+_version: Column[str] = Column("version", Text())
+
 
 class Session:
     """A connection whose errors are translated."""
@@ -46,6 +49,8 @@ class Session:
         self.sqlite = connection.dialect.name == "sqlite"
         # The database's clock as the last statement that locked rows saw it, once it had them.
         self.clock: datetime | None = None
+        # Nothing is locked; who changes what it read says so by UpdateUnchanged.
+        self.optimistic = False
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -56,8 +61,11 @@ class Session:
     async def rows(self, query: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
         return (await self.execute(query, parameters)).all()
 
-    async def write(self, statement: Executable, parameters: Mapping[str, Any]) -> None:
-        """A change that nobody waits for: at the latest it is made with the commit."""
+    async def write(
+        self, statement: Executable, parameters: Mapping[str, Any], *, must_change: int | None = None
+    ) -> None:
+        """A change that nobody waits for: at the latest it is made with the commit, which raises Overtaken unless it
+        concerns `must_change` rows."""
         await self.execute(statement, parameters)
 
     async def settle(self) -> None:
@@ -198,6 +206,27 @@ class UpdateRows(ManyRows):
         )
 
 
+class UpdateUnchanged(UpdateRows):
+    """UPDATE of many rows, the first column their key and the last the version they were read with; of one that was
+    changed since, the commit raises Overtaken. Of PostgreSQL."""
+
+    def __init__(self, table: Table, columns: Sequence[Column[Any]]) -> None:
+        super().__init__(table, columns)
+        self._columns = [*columns, _version]
+        rows = given_rows(self._columns)
+        key, *changing = columns
+        self._from_arrays = (
+            sql_update(table)
+            .where(key == rows.c[key.name], version_of(table) == rows.c[_version.name])
+            .values({one.name: rows.c[one.name] for one in changing})
+            .returning(literal_column("1", Integer()))
+        )
+
+    async def __call__(self, session: Session, rows: Rows) -> None:
+        # In key order, so that two never wait for each other.
+        await session.write(self._from_arrays, as_arrays(self._columns, sorted(rows)), must_change=len(rows))
+
+
 class DeleteRows(ManyRows):
     """DELETE of many rows by the columns that say which."""
 
@@ -206,6 +235,11 @@ class DeleteRows(ManyRows):
         rows = given_rows(keys)
         self._from_arrays = delete(table).where(*[one == rows.c[one.name] for one in keys])
         self._row_by_row = delete(table).where(*[one == given(one) for one in keys])
+
+
+def version_of(table: Table) -> ColumnElement[str]:
+    """PostgreSQL: the transaction that wrote the row as it is (5.5, System Columns)."""
+    return literal_column(f"{table.name}.xmin::text", Text())
 
 
 def columns_of(table: Table, names: Iterable[str]) -> list[Column[Any]]:

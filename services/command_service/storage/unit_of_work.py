@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from command_service.storage.audit import SqlAuditRepository
 from command_service.storage.commands import SqlCommandRepository
 from command_service.storage.connectors import SqlConnectorRepository
-from command_service.storage.direct_session import DirectSession, driver_errors
+from command_service.storage.direct_session import DirectSession, Mode, driver_errors
 from command_service.storage.idempotency import SqlIdempotencyRepository
 from command_service.storage.responses import SqlEvidenceRepository, SqlResponseRepository
 from command_service.storage.session import Session
@@ -61,19 +61,22 @@ class SqlStorage:
         self._pool = None if engine.dialect.name == "sqlite" else DriverPool(engine, SCHEMA)
 
     def transaction(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        return _unit_of_work(self._engine) if self._pool is None else _direct(self._pool, transactional=True)
+        return _unit_of_work(self._engine) if self._pool is None else _direct(self._pool, Mode.TRANSACTION)
+
+    def optimistic(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        return _unit_of_work(self._engine) if self._pool is None else _direct(self._pool, Mode.OPTIMISTIC)
 
     def reading(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        return _unit_of_work(self._reading_engine) if self._pool is None else _direct(self._pool, transactional=False)
+        return _unit_of_work(self._reading_engine) if self._pool is None else _direct(self._pool, Mode.READING)
 
 
 @asynccontextmanager
-async def _direct(pool: DriverPool, *, transactional: bool) -> AsyncIterator[UnitOfWork]:
+async def _direct(pool: DriverPool, mode: Mode) -> AsyncIterator[UnitOfWork]:
     with driver_errors():
         driver = await pool.take()
     usable = True
     try:
-        session = DirectSession(driver, transactional=transactional)
+        session = DirectSession(driver, mode)
         try:
             yield SqlUnitOfWork(session)
         finally:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from command_service.domain.command import ClaimRefusal
 from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
 from command_service.use_cases.audit_entries import command_handed_over
-from command_service.use_cases.ports import ClaimContext, Storage
+from command_service.use_cases.ports import ClaimContext, Storage, UnitOfWork, decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +36,38 @@ class ClaimCommands:
 
     async def __call__(self, requests: Sequence[ClaimRequest]) -> list[ClaimAnswer]:
         """One answer each, in order."""
+        answers, aftermath = await decided(self._storage, partial(self._answer, requests))
+        aftermath.tell()
+        return answers
+
+    async def _answer(self, requests: Sequence[ClaimRequest], uow: UnitOfWork) -> tuple[list[ClaimAnswer], Aftermath]:
         aftermath = Aftermath(self._announcer, self._waker)
         granted = {}
         answers = []
         entries = []
-        async with self._storage.transaction() as uow:
-            contexts = await uow.commands.lock_for_claim({request.command_id for request in requests})
-            now = await uow.clock()
-            for request in requests:
-                context = contexts.get(request.command_id)
-                if context is None:
-                    answers.append(ClaimAnswer(request, refusal=ClaimRefusal.UNKNOWN))
-                    continue
-                command, revision = context.command, context.command.revision
-                refusal = _decide(context, request, now)
-                answers.append(ClaimAnswer(request, 0 if refusal else command.attempt, refusal))
-                if refusal is not None:
-                    continue
-                granted[command.command_id] = command
-                if command.revision == revision:
-                    continue  # granted before to this very connector
-                aftermath.status_changed(command, now)
-                if not command.repeatable:
-                    entries.append(command_handed_over(command, now))
-            if granted:
-                await uow.commands.update(list(granted.values()))
-                await uow.audit.append(entries)
-                await uow.commit()
-        aftermath.tell()
-        return answers
+        contexts = await uow.commands.lock_for_claim({request.command_id for request in requests})
+        now = await uow.clock()
+        for request in requests:
+            context = contexts.get(request.command_id)
+            if context is None:
+                answers.append(ClaimAnswer(request, refusal=ClaimRefusal.UNKNOWN))
+                continue
+            command, revision = context.command, context.command.revision
+            refusal = _decide(context, request, now)
+            answers.append(ClaimAnswer(request, 0 if refusal else command.attempt, refusal))
+            if refusal is not None:
+                continue
+            granted[command.command_id] = command
+            if command.revision == revision:
+                continue  # granted before to this very connector
+            aftermath.status_changed(command, now)
+            if not command.repeatable:
+                entries.append(command_handed_over(command, now))
+        if granted:
+            await uow.commands.update(list(granted.values()))
+            await uow.audit.append(entries)
+            await uow.commit()
+        return answers, aftermath
 
 
 def _decide(context: ClaimContext, request: ClaimRequest, now: datetime) -> ClaimRefusal | None:

@@ -3,22 +3,25 @@
 Rules that every adapter keeps:
 - Nothing is visible to others before `commit`; leaving the block without it rolls back.
 - A `lock…` method takes row locks held to the end of the transaction, in key order, so that two never deadlock: first
-  vehicles (by vehicle_id), then commands (by command_id).
+  vehicles (by vehicle_id), then commands (by command_id). An optimistic one only notes what it read, and the commit
+  checks it.
 - Identifiers that do not exist are simply missing from a result.
 - A database that is away raises service_kit.errors.Unavailable.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from command_service.domain.audit import AuditEntry
 from command_service.domain.command import Command
 from command_service.domain.lanes import QueueEntry
 from command_service.domain.results import Evidence, RecordedResponse
 from command_service.domain.vehicle import Vehicle
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +225,11 @@ class AlreadyStored(Exception):
     """A row with that identity exists."""
 
 
+class Overtaken(Exception):
+    """Of an optimistic unit of work: a command that it changes was changed by somebody else since it was read. Nothing
+    was stored."""
+
+
 class UnitOfWork(Protocol):
     commands: CommandRepository
     responses: ResponseRepository
@@ -241,5 +249,19 @@ class Storage(Protocol):
     def transaction(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """Read and write."""
 
+    def optimistic(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """Locks commands, decides, changes some of these and commits: in as few round trips as can be. What it changes
+        is as it was read, or `commit` raises Overtaken."""
+
     def reading(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """Read only; sees committed data."""
+
+
+async def decided(storage: Storage, decide: Callable[[UnitOfWork], Awaitable[Answer]]) -> Answer:
+    """What `decide` answers once it has committed: at first without locks, with them where somebody was faster."""
+    try:
+        async with storage.optimistic() as uow:
+            return await decide(uow)
+    except Overtaken:
+        async with storage.transaction() as uow:
+            return await decide(uow)

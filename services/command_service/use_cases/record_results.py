@@ -1,7 +1,8 @@
-"""Recording results: all that is ready in one transaction, each command's in order, under its row lock."""
+"""Recording results: all that is ready in one transaction, each command's in order, and as its row is at the commit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from command_service.domain.command import Command
 from command_service.domain.results import (
@@ -17,7 +18,7 @@ from command_service.domain.results import (
 from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
 from command_service.use_cases.audit_entries import command_ended
 from command_service.use_cases.limits import Limits
-from command_service.use_cases.ports import Storage
+from command_service.use_cases.ports import Storage, UnitOfWork, decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,47 +40,48 @@ class RecordResults:
 
     async def __call__(self, results: Sequence[Result]) -> list[Acknowledgement]:
         """One answer each, in order."""
+        acknowledgements, aftermath = await decided(self._storage, partial(self._record, results))
+        aftermath.tell()
+        return acknowledgements
+
+    async def _record(self, results: Sequence[Result], uow: UnitOfWork) -> tuple[list[Acknowledgement], Aftermath]:
         aftermath = Aftermath(self._announcer, self._waker)
         responses: list[RecordedResponse] = []
         evidence: list[Evidence] = []
         changed: dict[str, Command] = {}
         ended = []
         acknowledgements = []
-        async with self._storage.transaction() as uow:
-            commands = await uow.commands.lock({result.command_id for result in results})
-            now = await uow.clock()
-            for result in results:
-                command = commands.get(result.command_id)
-                if command is None:
-                    acknowledgements.append(
-                        Acknowledgement(result.command_id, result.attempt, result.number, closed=True)
-                    )
-                    continue
-                if result.traceparent:
-                    aftermath.made_by(command, result.traceparent)
-                revision = command.revision
-                recording = record(command, result, now, self._limits.max_responses_per_command)
-                acknowledgements.append(_acknowledge(command, result, recording))
-                if recording.evidence:
-                    evidence.append(recording.evidence)
-                    aftermath.came_late(command, recording.evidence)
-                if recording.response:
-                    responses.append(recording.response)
-                    aftermath.response_recorded(command, recording.response)
-                if recording.receipt is Receipt.RECORDED or command.revision != revision:
-                    changed[command.command_id] = command
-                if command.revision != revision:
-                    aftermath.status_changed(command, now)
-                    if command.status.terminal:
-                        ended.append(command_ended(command, now))
-            if changed or evidence:
-                await uow.responses.append(responses)
-                await uow.evidence.append(evidence)
-                await uow.commands.update(list(changed.values()))
-                await uow.audit.append(ended)
-                await uow.commit()
-        aftermath.tell()
-        return acknowledgements
+        commands = await uow.commands.lock({result.command_id for result in results})
+        now = await uow.clock()
+        for result in results:
+            command = commands.get(result.command_id)
+            if command is None:
+                acknowledgements.append(Acknowledgement(result.command_id, result.attempt, result.number, closed=True))
+                continue
+            if result.traceparent:
+                aftermath.made_by(command, result.traceparent)
+            revision = command.revision
+            recording = record(command, result, now, self._limits.max_responses_per_command)
+            acknowledgements.append(_acknowledge(command, result, recording))
+            if recording.evidence:
+                evidence.append(recording.evidence)
+                aftermath.came_late(command, recording.evidence)
+            if recording.response:
+                responses.append(recording.response)
+                aftermath.response_recorded(command, recording.response)
+            if recording.receipt is Receipt.RECORDED or command.revision != revision:
+                changed[command.command_id] = command
+            if command.revision != revision:
+                aftermath.status_changed(command, now)
+                if command.status.terminal:
+                    ended.append(command_ended(command, now))
+        if changed or evidence:
+            await uow.responses.append(responses)
+            await uow.evidence.append(evidence)
+            await uow.commands.update(list(changed.values()))
+            await uow.audit.append(ended)
+            await uow.commit()
+        return acknowledgements, aftermath
 
 
 def _acknowledge(command: Command, result: Result, recording: Recording) -> Acknowledgement:
