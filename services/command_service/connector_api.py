@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
+_RESULTS_AT_ONCE = metrics.BATCH_SIZE.labels("results")
+
 Answer = TypeVar("Answer")
 Claims = list[ClaimRequest]
 Results = list[Result]
@@ -242,7 +244,7 @@ class _ConnectorStream:
 
     def _record(self, results: Sequence[connector_pb2.Result]) -> None:
         now, spans = datetime.now(UTC), _spans_of(results)
-        metrics.BATCH_SIZE.labels("results").observe(len(results))
+        _RESULTS_AT_ONCE.observe(len(results))
 
         def recorded(acks: list[Acknowledgement]) -> None:
             for ack in acks:

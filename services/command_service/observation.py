@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 
 from command_service import metrics
 from command_service.domain.command import Command, Status
@@ -9,6 +10,10 @@ from command_service.domain.results import Evidence
 from service_kit.logging import command_context, get_logger
 
 _log = get_logger(__name__)
+
+# To find a series by its labels costs more than to count on it.
+_ended_of = lru_cache(metrics.COMMANDS.labels)
+_duration_of = lru_cache(metrics.COMMAND_DURATION.labels)
 
 
 def status_recorded(command: Command, status: Status) -> None:
@@ -40,8 +45,8 @@ def results_came_late(command: Command, evidence: Sequence[Evidence]) -> None:
 
 
 def _ended(command: Command, status: Status, seconds: float) -> None:
-    metrics.COMMANDS.labels(command.command_name, status.value).inc()
-    metrics.COMMAND_DURATION.labels(command.command_name).observe(seconds)
+    _ended_of(command.command_name, status.value).inc()
+    _duration_of(command.command_name).observe(seconds)
     if status is not Status.COMPLETED:
         with _about(command):
             _log.info("command_not_completed", outcome=status.value, code=command.error_code, attempt=command.attempt)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from command_service.domain.command import Command, Status
 from command_service.domain.results import RecordedResponse
@@ -28,6 +29,8 @@ class ViewerEvent:
         return self.status is not None and self.status.terminal
 
 
+# All that one transaction changes has the same time.
+@lru_cache(maxsize=256)
 def timestamp(at: datetime) -> str:
     """RFC 3339, UTC, milliseconds."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -45,17 +48,26 @@ def response_event(response: RecordedResponse) -> ViewerEvent:
 def status_event(command: Command, now: datetime) -> ViewerEvent:
     """The latest status; for a command that ended without completing, its error."""
     failed = command.status.terminal and command.status is not Status.COMPLETED
-    facts: dict[str, object] = {
-        "event": "error" if failed else "status",
-        "command_id": command.command_id,
-        "status": command.status.value,
-        "attempt": command.attempt,
-        "responses": command.responses,
-        "revision": command.revision,
-        "at": timestamp(command.completed_at or now),
-    }
+    # Of every command, and plain: an encoder would cost more than all else here.
+    text = (
+        f'{{"event":"{"error" if failed else "status"}","command_id":"{command.command_id}",'
+        f'"status":"{command.status.value}","attempt":{command.attempt},"responses":{command.responses},'
+        f'"revision":{command.revision},"at":"{timestamp(command.completed_at or now)}"'
+    )
     if command.status is Status.COMPLETED and command.completed_at:
-        facts["completed_at"] = timestamp(command.completed_at)
+        text += f',"completed_at":"{timestamp(command.completed_at)}"'
+    facts = _facts(command, failed=failed)
+    return ViewerEvent(
+        f"{text},{_compact(facts)[1:]}" if facts else f"{text}}}",
+        revision=command.revision,
+        responses=command.responses,
+        status=command.status,
+    )
+
+
+def _facts(command: Command, *, failed: bool) -> dict[str, object]:
+    """What only some commands have to tell."""
+    facts: dict[str, object] = {}
     if failed:
         facts["code"] = command.error_code
         facts["error_message"] = command.error_message
@@ -65,12 +77,7 @@ def status_event(command: Command, now: datetime) -> ViewerEvent:
         facts["progress"] = {"nrc": f"0x{command.progress_nrc:02X}", "nrc_name": nrc_name(command.progress_nrc)}
     if command.cancel_outcome:
         facts["cancel_outcome"] = str(command.cancel_outcome)
-    return ViewerEvent(
-        _compact(facts),
-        revision=command.revision,
-        responses=command.responses,
-        status=command.status,
-    )
+    return facts
 
 
 def vehicle_event(vehicle: Vehicle, now: datetime) -> str:

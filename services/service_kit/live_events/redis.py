@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 
+from hiredis import pack_command
 from redis.asyncio import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -105,9 +106,10 @@ class _Publisher:
 
     async def _exchange(self, events: Sequence[tuple[str, bytes]]) -> None:
         connection = self._connection
-        commands = [("PUBLISH", channel, payload) for channel, payload in events]
+        # The stubs know commands of one word only.
+        commands = b"".join([pack_command(("PUBLISH", channel, payload)) for channel, payload in events])  # type: ignore[arg-type]
         try:
-            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            await connection.send_packed_command(commands, check_health=False)
             for _ in events:
                 await connection.read_response(timeout=math.inf)
         except BaseException:

@@ -11,7 +11,7 @@ from vehicle_connector.vehicle_link import AttemptKey, HandOver, VehicleCommand
 # A message carries at most about that much of commands.
 _MAX_MESSAGE_BYTES = 1024 * 1024
 # Long enough for the next command to take it along; until then the vehicle remembers a little more than it need.
-_RELEASE_SECONDS = 0.5
+_RELEASE_SECONDS = 2.0
 
 
 class SessionLink:
