@@ -12,6 +12,7 @@ from gateway.app_state import AppState
 from gateway.middleware import DOCS_PATH, BodyLimit, RequestEdge
 from gateway.openapi import install_openapi
 from gateway.problem_details import install_problem_details
+from gateway.refresh_cookie import CSRF_HEADER
 from gateway.routes import audit, auth, command_types, commands, health, vehicles, websockets
 from gateway.shortcut import Shortcut
 
@@ -54,7 +55,9 @@ def create_asgi(state: AppState) -> ASGIApp:
             asgi,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "traceparent"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", CSRF_HEADER, "traceparent"],
+            # For the cookie of the refresh token; never for everybody.
+            allow_credentials="*" not in settings.cors_origins,
             expose_headers=["Location", "Retry-After"],
             max_age=600,
         )
