@@ -65,6 +65,7 @@ def _live(now: datetime) -> ColumnElement[bool]:
     return login_sessions.c.ended_at.is_(None) & (login_sessions.c.expires_at > now) & users.c.is_active.is_(True)
 
 
+_user_columns = tuple(users.c[name] for name in User.__slots__)
 _session_and_user = login_sessions.join(users)
 _identity = (login_sessions.c.sid, users.c.user_id, users.c.username, users.c.role)
 
@@ -81,14 +82,14 @@ class Users:
         self._engine = engine
 
     async def find(self, username: str) -> StoredUser | None:
-        query = select(users).where(users.c.username == username)
+        query = select(*_user_columns, users.c.password_hash).where(users.c.username == username)
         async with _transaction(self._engine) as connection:
             row = (await connection.execute(query)).one_or_none()
         return None if row is None else StoredUser(_user(row), row.password_hash)
 
     async def get(self, user_id: str) -> User | None:
         async with _transaction(self._engine) as connection:
-            row = (await connection.execute(select(users).where(users.c.user_id == user_id))).one_or_none()
+            row = (await connection.execute(select(*_user_columns).where(users.c.user_id == user_id))).one_or_none()
         return None if row is None else _user(row)
 
     async def any_exist(self) -> bool:

@@ -99,6 +99,19 @@ async def test_migrating_again_and_back(database_url: str, engine: AsyncEngine) 
     assert away.value.code == "DATABASE_NOT_MIGRATED"
 
 
+async def test_it_works_before_its_newest_migration(database_url: str, engine: AsyncEngine) -> None:
+    await downgrade(database_url, MIGRATIONS, SCHEMA, "-1")
+    assert await is_migrated(engine)
+    user = await create_user(engine, "engineer")
+    stored = await Users(engine).find("engineer")
+    assert stored is not None
+    sid = await open_session(LoginSessions(engine), user)
+    found = await LoginSessions(engine).rotate("r1", "r2", NOW, LATER, entry)
+    assert found == CurrentUser(user.user_id, user.username, "engineer", sid)
+    await migrate(database_url)
+    assert await Users(engine).find("engineer") == stored
+
+
 async def test_several_migrate_at_once(database_url: str) -> None:
     await asyncio.gather(*(migrate(database_url) for _ in range(3)))
 
