@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the parts are looked up here, not made: importing them woul
     from gateway.settings import GatewaySettings
     from gateway.storage.repositories import Users
     from gateway.tokens import AccessTokens
+    from gateway.user_accounts import UserAccounts
     from service_kit.lifecycle import Lifecycle
     from service_kit.live_events.port import LiveEvents
     from sovd_protos.audit.v1.audit_pb2_grpc import AuditServiceAsyncStub
@@ -38,6 +39,7 @@ class AppState:
     live_updates: LiveUpdates
     access_tokens: AccessTokens
     users: Users
+    accounts: UserAccounts
     logins: Logins
     sessions: SessionGuard
     rate_limits: RateLimits

@@ -1,0 +1,24 @@
+"""What every repository does: one transaction per method, with its audit entries in it."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from gateway.storage.tables import audit_outbox
+from service_kit.database import database_errors
+from sovd_protos.audit.v1 import audit_pb2
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Raises Unavailable when the database is away."""
+    with database_errors():
+        async with engine.begin() as connection:
+            yield connection
+
+
+async def put_in_outbox(connection: AsyncConnection, entries: Sequence[audit_pb2.AuditEntry]) -> None:
+    rows = [{"entry_id": entry.entry_id, "entry": entry.SerializeToString()} for entry in entries]
+    await connection.execute(insert(audit_outbox), rows)
