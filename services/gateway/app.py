@@ -13,7 +13,7 @@ from gateway.middleware import DOCS_PATH, BodyLimit, RequestEdge
 from gateway.openapi import install_openapi
 from gateway.problem_details import install_problem_details
 from gateway.refresh_cookie import CSRF_HEADER
-from gateway.routes import audit, auth, command_types, commands, health, users, vehicles, websockets
+from gateway.routes import audit, auth, command_types, commands, health, profile, users, vehicles, websockets
 from gateway.shortcut import Shortcut
 
 TITLE = "sovd-webapp"
@@ -38,7 +38,7 @@ def create_app(state: AppState) -> FastAPI:
     app.state.gateway = state
     install_problem_details(app)
     install_openapi(app)
-    for routes in (commands, auth, users, vehicles, command_types, audit, health):
+    for routes in (commands, auth, profile, users, vehicles, command_types, audit, health):
         app.include_router(routes.router)
     app.add_api_route(DOCS_PATH, _docs, include_in_schema=False)
     return app

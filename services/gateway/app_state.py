@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the parts are looked up here, not made: importing them woul
     from gateway.health import Health
     from gateway.live_updates import LiveUpdates
     from gateway.logins import Logins
+    from gateway.own_profile import OwnProfile
     from gateway.rate_limits import RateLimits
     from gateway.session_guard import SessionGuard
     from gateway.settings import GatewaySettings
@@ -40,6 +41,7 @@ class AppState:
     access_tokens: AccessTokens
     users: Users
     accounts: UserAccounts
+    profile: OwnProfile
     logins: Logins
     sessions: SessionGuard
     rate_limits: RateLimits

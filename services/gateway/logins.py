@@ -22,6 +22,7 @@ from sovd_protos.audit.v1.audit_pb2 import AuditEntry
 
 TICKET_SECONDS = 30
 HOUSEKEEPING_SECONDS = 600.0
+MAX_USER_AGENT = 256
 UNKNOWN_REFRESH_TOKEN = "the refresh token is not valid; log in again"  # noqa: S105  a message
 
 log = get_logger(__name__)
@@ -68,13 +69,13 @@ class Logins:
         self._session_lifetime = timedelta(seconds=session_seconds)
         self._clock = clock
 
-    async def log_in(self, username: str, password: str, remote_address: str) -> TokenPair:
+    async def log_in(self, username: str, password: str, remote_address: str, user_agent: str = "") -> TokenPair:
         """Raises INVALID_CREDENTIALS for an unknown user, a wrong password and a deactivated user alike."""
         stored = await self._users.find(username.lower())
         verified = await self._passwords.verify(stored.password_hash if stored else None, password)
         if stored is None or not verified or not stored.user.is_active:
             raise self._refusal(username, remote_address)
-        pair = await self._open_session(await self._with_fresh_hash(stored, password), remote_address)
+        pair = await self._open_session(await self._with_fresh_hash(stored, password), remote_address, user_agent)
         if pair is None:
             raise self._refusal(username, remote_address)
         LOGINS.labels("success").inc()
@@ -131,11 +132,12 @@ class Logins:
             except ServiceError as error:
                 log.warning("old_login_sessions_not_removed", reason=error.message)
 
-    async def _open_session(self, stored: StoredUser, remote_address: str) -> TokenPair | None:
+    async def _open_session(self, stored: StoredUser, remote_address: str, user_agent: str) -> TokenPair | None:
         """None: while the password was verified, the user was deactivated or changed."""
         user = CurrentUser(stored.user.user_id, stored.user.username, stored.user.role, str(uuid.uuid4()))
         refresh_token, now = secrets.token_urlsafe(32), self._clock()
-        session = LoginSession(user.sid, _hash(refresh_token), now + self._session_lifetime, remote_address[:64])
+        expires_at, seen_as = now + self._session_lifetime, user_agent[:MAX_USER_AGENT] or None
+        session = LoginSession(user.sid, _hash(refresh_token), expires_at, remote_address[:64], seen_as)
         if not await self._sessions.open(session, stored, now, _entry("user.login", "success", remote_address, user)):
             return None
         self._audit.notify()

@@ -86,7 +86,8 @@ async def log_in(request: Request, login: LoginRequest) -> Response:
     """Exchange a username and a password for tokens."""
     state, address = app_state(request), remote_address(request)
     await state.rate_limits.check_login(address)
-    pair = await state.logins.log_in(login.username, login.password, address)
+    user_agent = request.headers.get("user-agent", "")
+    pair = await state.logins.log_in(login.username, login.password, address, user_agent)
     return _tokens_in_cookie(request, pair) if login.refresh_cookie else _tokens(pair, pair.refresh_token)
 
 

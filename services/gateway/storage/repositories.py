@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.storage.tables import audit_outbox, login_sessions, refresh_tokens, users, ws_tickets
-from gateway.storage.transactions import put_in_outbox, transaction
+from gateway.storage.transactions import end_sessions, put_in_outbox, transaction
 from gateway.tokens import CurrentUser, Role
 from service_kit.database import any_of
 from sovd_protos.audit.v1 import audit_pb2
@@ -44,6 +44,7 @@ class LoginSession(NamedTuple):
     refresh_hash: str
     expires_at: datetime
     remote_address: str
+    user_agent: str | None = None
 
 
 class Reuse(NamedTuple):
@@ -120,11 +121,13 @@ class LoginSessions:
             "user_id": verified.user.user_id,
             "created_at": now,
             "expires_at": session.expires_at,
+            "remote_address": session.remote_address,
+            "user_agent": session.user_agent,
         }
         async with transaction(self._engine) as connection:
             if not await _note_login(connection, verified, now):
                 return False
-            await connection.execute(insert(login_sessions).values(**row, remote_address=session.remote_address))
+            await connection.execute(insert(login_sessions).values(row))
             await _add_refresh_token(connection, session.sid, session.refresh_hash, now, session.expires_at)
             await put_in_outbox(connection, [audit])
         return True
@@ -157,7 +160,7 @@ class LoginSessions:
 
     async def end(self, sid: str, reason: str, now: datetime, audit: audit_pb2.AuditEntry) -> None:
         async with transaction(self._engine) as connection:
-            if await _end(connection, sid, reason, now):
+            if await end_sessions(connection, login_sessions.c.sid == sid, reason, now):
                 await put_in_outbox(connection, [audit])
 
     async def find_by_refresh_token(self, token_hash: str) -> CurrentUser | None:
@@ -236,13 +239,6 @@ async def _add_refresh_token(
     await connection.execute(insert(refresh_tokens).values(row))
 
 
-async def _end(connection: AsyncConnection, sid: str, reason: str, now: datetime) -> bool:
-    """False when the session is over already."""
-    change = update(login_sessions).where((login_sessions.c.sid == sid) & login_sessions.c.ended_at.is_(None))
-    result = cast("CursorResult[Any]", await connection.execute(change.values(ended_at=now, end_reason=reason)))
-    return result.rowcount > 0
-
-
 async def _owner(connection: AsyncConnection, condition: ColumnElement[bool]) -> CurrentUser | None:
     query = select(*_identity).select_from(refresh_tokens.join(_session_and_user)).where(condition)
     row = (await connection.execute(query)).one_or_none()
@@ -252,7 +248,9 @@ async def _owner(connection: AsyncConnection, condition: ColumnElement[bool]) ->
 async def _end_for_reuse(connection: AsyncConnection, token_hash: str, now: datetime, tell: Tell) -> Reuse | None:
     used = (refresh_tokens.c.token_hash == token_hash) & refresh_tokens.c.used_at.is_not(None)
     user = await _owner(connection, used)
-    if user is None or not await _end(connection, user.sid, "refresh_token_reuse", now):
+    if user is None:
+        return None
+    if not await end_sessions(connection, login_sessions.c.sid == user.sid, "refresh_token_reuse", now):
         return None
     await put_in_outbox(connection, [tell(user)])
     return Reuse(user)

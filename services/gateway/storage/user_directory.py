@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.storage.repositories import User, user_columns, user_of
 from gateway.storage.tables import login_sessions, users
-from gateway.storage.transactions import put_in_outbox, transaction
+from gateway.storage.transactions import end_sessions, put_in_outbox, transaction
 from gateway.tokens import Role
 from sovd_protos.audit.v1 import audit_pb2
 
@@ -74,7 +74,7 @@ class UserDirectory:
             user = replace(account.user, **differing)
             await _update(connection, user_id, differing, now)
             ends = "role" in differing or not user.is_active
-            ended = await _end_sessions(connection, user_id, "account_changed", now) if ends else []
+            ended = await _end_all_sessions(connection, user_id, "account_changed", now) if ends else []
             await put_in_outbox(connection, [tell(user, differing)])
         return Changed(replace(account, user=user), ended)
 
@@ -87,7 +87,7 @@ class UserDirectory:
             if account is None:
                 return None
             await _update(connection, user_id, {"password_hash": password_hash}, now)
-            ended = await _end_sessions(connection, user_id, "password_reset", now)
+            ended = await _end_all_sessions(connection, user_id, "password_reset", now)
             await put_in_outbox(connection, [tell(account.user, {})])
         return Changed(account, ended)
 
@@ -106,10 +106,8 @@ async def _update(connection: AsyncConnection, user_id: str, values: Mapping[str
     await connection.execute(update(users).where(users.c.user_id == user_id).values(**values, updated_at=now))
 
 
-async def _end_sessions(connection: AsyncConnection, user_id: str, reason: str, now: datetime) -> list[str]:
-    live = (login_sessions.c.user_id == user_id) & login_sessions.c.ended_at.is_(None)
-    change = update(login_sessions).where(live).values(ended_at=now, end_reason=reason)
-    return list(await connection.scalars(change.returning(login_sessions.c.sid)))
+async def _end_all_sessions(connection: AsyncConnection, user_id: str, reason: str, now: datetime) -> list[str]:
+    return await end_sessions(connection, login_sessions.c.user_id == user_id, reason, now)
 
 
 def _conditions(filter_: AccountFilter) -> list[ColumnElement[bool]]:

@@ -113,6 +113,7 @@ def _state(settings: GatewaySettings, lifecycle: Lifecycle, live: HandLiveEvents
         access_tokens=AccessTokens([SECRET], 900),
         users=unused,
         accounts=unused,
+        profile=unused,
         logins=unused,
         sessions=SessionGuard(find_live, live),
         rate_limits=RateLimits(SharedCounter(None), **limits),

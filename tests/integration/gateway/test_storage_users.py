@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.storage import MIGRATIONS, migrate
+from gateway.storage.own_sessions import OpenSession, OwnSessions, Place
 from gateway.storage.repositories import LoginSession, LoginSessions, StoredUser, User, Users
 from gateway.storage.tables import SCHEMA, login_sessions
 from gateway.storage.user_directory import Account, AccountFilter, Changed, NoLongerAdmin, UserDirectory
@@ -174,3 +175,33 @@ async def test_the_last_log_in_is_taken_from_the_sessions_that_are_there(databas
     assert await directory.get(user.user_id) == Account(user, NOW, NOW)
     assert await directory.get(other.user_id) == Account(other, NOW, None)
     await engine.dispose()
+
+
+async def test_own_sessions(engine: AsyncEngine) -> None:
+    own, user, other = OwnSessions(engine), await create_user(engine, "engineer"), await create_user(engine, "other")
+    sessions = LoginSessions(engine)
+    sids = [await open_session(sessions, user, f"r{number}") for number in range(3)]
+    await open_session(sessions, other, "of somebody else")
+    await sessions.rotate("r0", "rotated", TOMORROW, LATER, entry)
+    found = await own.page(user.user_id, NOW, 10, None)
+    assert [one.sid for one in found] == sorted(sids, reverse=True)  # all opened at the same time
+    expected = OpenSession(sids[0], NOW, TOMORROW, LATER, None, "192.0.2.1")
+    assert expected in found
+    assert await own.page(user.user_id, NOW, 10, Place(NOW, found[0].sid)) == found[1:]
+    assert await own.page(user.user_id, NOW, 1, Place(TOMORROW, found[2].sid)) == found[:1]
+    assert await own.page(user.user_id, LATER, 10, None) == []
+    assert not await own.end(other.user_id, sids[0], NOW, entry())
+    assert await own.end(user.user_id, sids[0], NOW, entry())
+    assert not await own.end(user.user_id, sids[0], NOW, entry())
+    assert len(await own.page(user.user_id, NOW, 10, None)) == 2
+
+
+async def test_a_password_is_changed_by_who_knows_it(engine: AsyncEngine) -> None:
+    own, user = OwnSessions(engine), await create_user(engine, "engineer")
+    sids = [await open_session(LoginSessions(engine), user, f"r{number}") for number in range(3)]
+    verified = StoredUser(user, "hash")
+    ended = await own.change_password(verified, "new hash", sids[0], NOW, entry())
+    assert set(ended or ()) == set(sids[1:])
+    assert await own.change_password(verified, "another hash", sids[0], NOW, entry()) is None
+    assert await Users(engine).find("engineer") == StoredUser(user, "new hash")
+    assert [one.sid for one in await own.page(user.user_id, NOW, 10, None)] == sids[:1]
