@@ -15,6 +15,7 @@ from gateway.problem_details import install_problem_details
 from gateway.refresh_cookie import CSRF_HEADER
 from gateway.routes import audit, auth, command_types, commands, health, profile, users, vehicles, websockets
 from gateway.shortcut import Shortcut
+from gateway.web_pages import WebPages
 
 TITLE = "sovd-webapp"
 DESCRIPTION = (
@@ -61,6 +62,8 @@ def create_asgi(state: AppState) -> ASGIApp:
             expose_headers=["Location", "Retry-After"],
             max_age=600,
         )
+    if settings.web_directory is not None:
+        asgi = WebPages(asgi, settings.web_directory)
     return websockets.WebSockets(app, RequestEdge(asgi))
 
 
