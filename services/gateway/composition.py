@@ -16,15 +16,19 @@ from gateway.command_client import CommandClient
 from gateway.health import Health
 from gateway.live_updates import LiveUpdates
 from gateway.logins import Logins
+from gateway.own_profile import OwnProfile
 from gateway.passwords import Passwords
 from gateway.rate_limits import RateLimits, SharedCounter
 from gateway.server import HttpServer
 from gateway.session_guard import SessionGuard
 from gateway.settings import GatewaySettings, rate
 from gateway.storage import is_migrated
+from gateway.storage.own_sessions import OwnSessions
 from gateway.storage.repositories import AuditOutbox, LoginSessions, Users, ping
 from gateway.storage.tables import SCHEMA
+from gateway.storage.user_directory import UserDirectory
 from gateway.tokens import AccessTokens
+from gateway.user_accounts import UserAccounts
 from service_kit.database import cause_of, open_engine
 from service_kit.errors import ServiceError
 from service_kit.grpc_channel import open_channel
@@ -91,6 +95,10 @@ def _build_state(
         live_updates=LiveUpdates(live_events, command_client.read_updates),
         access_tokens=access_tokens,
         users=users,
+        accounts=UserAccounts(
+            users=users, directory=UserDirectory(engine), passwords=passwords, guard=guard, audit=audit
+        ),
+        profile=OwnProfile(users=users, sessions=OwnSessions(engine), passwords=passwords, guard=guard, audit=audit),
         logins=Logins(
             users=users,
             sessions=sessions,

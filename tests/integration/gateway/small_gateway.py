@@ -112,6 +112,8 @@ def _state(settings: GatewaySettings, lifecycle: Lifecycle, live: HandLiveEvents
         live_updates=LiveUpdates(live, client.read_updates),
         access_tokens=AccessTokens([SECRET], 900),
         users=unused,
+        accounts=unused,
+        profile=unused,
         logins=unused,
         sessions=SessionGuard(find_live, live),
         rate_limits=RateLimits(SharedCounter(None), **limits),
