@@ -41,7 +41,7 @@ export function Navigation({ onNavigate }: { onNavigate: () => void }) {
   const isEngineer = useMay('engineer');
   const isAdmin = useMay('admin');
   return (
-    <Stack sx={{ height: '100%' }}>
+    <Stack component="header" sx={{ height: '100%' }}>
       <Stack direction="row" sx={{ gap: 1.25, alignItems: 'center', px: 2.5, pt: 2.5, pb: 1.5 }}>
         <Logo />
         <Typography component="span" variant="h2">

@@ -84,7 +84,7 @@ function NarrowBar({ onOpen }: { onOpen: () => void }) {
       color="inherit"
       elevation={0}
       sx={{ display: { lg: 'none' }, borderBottom: 1, borderColor: 'divider' }}
-      component="div"
+      component="header"
     >
       <Toolbar variant="dense" sx={{ minHeight: 56, gap: 1 }}>
         <IconButton edge="start" onClick={onOpen} aria-label="Open the navigation">

@@ -15,11 +15,11 @@ export function statusLabel(status: string): string {
   return STATUSES[status]?.label ?? status;
 }
 
-/** A status of the API; one that this page does not know is shown as it is. */
-export function CommandStatusView({ status }: { status: string }) {
+/** A status of the API; one that this page does not know is shown as it is. `past`: it was so, once. */
+export function CommandStatusView({ status, past = false }: { status: string; past?: boolean }) {
   const known = STATUSES[status];
   return (
-    <Dot tone={known?.tone ?? 'neutral'} active={known?.active === true}>
+    <Dot tone={known?.tone ?? 'neutral'} active={known?.active === true && !past}>
       {statusLabel(status)}
     </Dot>
   );

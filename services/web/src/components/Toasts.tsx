@@ -9,6 +9,8 @@ export function Toasts() {
   const shown = useSyncExternalStore(toasts.subscribe, toasts.get);
   return (
     <Stack
+      role="region"
+      aria-label="Messages"
       aria-live="polite"
       sx={{ position: 'fixed', bottom: 16, right: 16, zIndex: 'snackbar', gap: 1, maxWidth: 'min(440px, 92vw)' }}
     >

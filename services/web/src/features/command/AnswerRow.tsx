@@ -23,10 +23,13 @@ export const AnswerRow = memo(function AnswerRow({ answer, open, onToggle }: Ans
           variant="caption"
           color="textSecondary"
           component="div"
-          sx={{ width: 112, flexShrink: 0, pt: 1.25, fontVariantNumeric: 'tabular-nums' }}
+          sx={{ width: 112, flexShrink: 0, pt: 1, fontVariantNumeric: 'tabular-nums' }}
         >
-          #{answer.sequence} · <Time at={answer.receivedAt} style="milliseconds" />
-          {answer.attempt > 1 && <div>attempt {answer.attempt}</div>}
+          <div>
+            #{answer.sequence}
+            {answer.attempt > 1 && ` · attempt ${answer.attempt}`}
+          </div>
+          <Time at={answer.receivedAt} style="milliseconds" />
         </Typography>
         <Box sx={{ flexGrow: 1, minWidth: 0 }}>
           <AnswerBody body={answer.body} />

@@ -21,7 +21,7 @@ export function Timeline({ command, state }: { command: Command; state: CommandS
       {steps.map((step, index) => (
         <Box component="li" key={step.status} sx={{ minWidth: 130 }}>
           <Typography variant="body2" component="div" sx={{ fontWeight: 600 }}>
-            <CommandStatusView status={step.status} />
+            <CommandStatusView status={step.status} past={index < steps.length - 1} />
           </Typography>
           <Typography variant="body2" component="div">
             <Time at={step.at} style="milliseconds" />

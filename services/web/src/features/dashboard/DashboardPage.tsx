@@ -72,7 +72,7 @@ function LatestCommands() {
               Send one: reading a fault memory changes nothing on the vehicle.
             </EmptyState>
           ) : (
-            <CommandTable commands={items} label="Latest commands" />
+            <CommandTable commands={items} label="Table of the latest commands" />
           )
         }
       </Loaded>

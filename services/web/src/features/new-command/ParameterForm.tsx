@@ -1,5 +1,6 @@
+import Typography from '@mui/material/Typography';
 import { generateForm } from '@rjsf/mui';
-import type { ErrorSchema, RJSFSchema } from '@rjsf/utils';
+import type { DescriptionFieldProps, ErrorSchema, RJSFSchema } from '@rjsf/utils';
 import { useMemo, type ReactNode } from 'react';
 import type { CommandType, Vehicle } from '../../api/client';
 import { EcuAddressWidget, type FormContext } from './EcuAddressWidget';
@@ -7,6 +8,7 @@ import { parameterUi } from './parameterLabels';
 import { schemaValidator, type Params } from './schemaValidator';
 
 const Form = generateForm<Params, RJSFSchema, FormContext>();
+const TEMPLATES = { DescriptionFieldTemplate: ParameterDescription };
 const WIDGETS = { EcuAddress: EcuAddressWidget };
 const NO_ECUS: Vehicle['ecus'] = [];
 
@@ -40,6 +42,7 @@ export function ParameterForm({
       uiSchema={uiSchema}
       validator={schemaValidator}
       widgets={WIDGETS}
+      templates={TEMPLATES}
       formContext={formContext}
       formData={params}
       extraErrors={serverErrors}
@@ -49,9 +52,21 @@ export function ParameterForm({
       noHtml5Validate
       onChange={({ formData }) => onChange(formData ?? {})}
       onSubmit={onSubmit}
+      // What is wrong stands at the fields; without this, it would be written to the console as well.
+      onError={() => undefined}
     >
       {children}
     </Form>
+  );
+}
+
+/** The library would make it a heading. */
+function ParameterDescription({ id, description }: DescriptionFieldProps) {
+  if (description === undefined || description === '') return null;
+  return (
+    <Typography id={id} variant="caption" color="textSecondary" component="div" sx={{ px: 1.75, pt: 0.5 }}>
+      {description}
+    </Typography>
   );
 }
 

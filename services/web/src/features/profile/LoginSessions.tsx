@@ -21,7 +21,7 @@ export function LoginSessions() {
     <Loaded query={query}>
       {({ items, next_cursor }) => (
         <>
-          <TableContainer tabIndex={0} role="region" aria-label="Sessions">
+          <TableContainer tabIndex={0} role="region" aria-label="Table of your sessions">
             <Table size="small">
               <TableHead>
                 <TableRow>

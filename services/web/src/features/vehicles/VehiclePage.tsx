@@ -125,7 +125,7 @@ function VehicleCommands({ vehicleId }: { vehicleId: string }) {
           items.length === 0 ? (
             <EmptyState title="No commands yet" />
           ) : (
-            <CommandTable commands={items} label="Latest commands" withVehicle={false} />
+            <CommandTable commands={items} label="Table of the latest commands" withVehicle={false} />
           )
         }
       </Loaded>
