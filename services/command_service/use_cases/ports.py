@@ -11,8 +11,9 @@ Rules that every adapter keeps:
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Protocol
 
 from command_service.domain.audit import AuditEntry
 from command_service.domain.command import Command
@@ -68,6 +69,19 @@ class AuditFilter:
     subject_id: str | None = None
     from_: datetime | None = None
     to: datetime | None = None
+
+
+class VehicleSort(StrEnum):
+    """By which of its facts; make and model in any case, who was never seen comes before all others."""
+
+    VIN = "vin"
+    MAKE = "make"
+    MODEL = "model"
+    YEAR = "year"
+    LAST_SEEN_AT = "last_seen_at"
+
+
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CommandRepository(Protocol):
@@ -161,9 +175,15 @@ class VehicleRepository(Protocol):
         """vehicle_ids whose newest session the connector holds."""
 
     async def page(
-        self, search: str, connection_status: str, limit: int, after: tuple[str, str] | None
+        self,
+        search: str,
+        connection_status: str,
+        limit: int,
+        after: tuple[Any, str] | None,
+        sort: VehicleSort = VehicleSort.VIN,
+        descending: bool = False,
     ) -> list[Vehicle]:
-        """By (vin, vehicle_id), after that pair; `search` matches part of VIN, make or model in any case."""
+        """By (sort, vehicle_id), after that pair; `search` matches part of VIN, make or model in any case."""
 
 
 class ConnectorRepository(Protocol):
@@ -218,6 +238,11 @@ class AuditRepository(Protocol):
         """All sealed entries in chain order, in pages."""
 
 
+class ReportRepository(Protocol):
+    async def fault_readings(self, vehicle_id: str, among_newest: int) -> list[Command]:
+        """The completed ReadDTC commands among the vehicle's newest, newest first, whose responses are still there."""
+
+
 class AlreadyStored(Exception):
     """A row with that identity exists."""
 
@@ -230,6 +255,7 @@ class UnitOfWork(Protocol):
     connectors: ConnectorRepository
     idempotency: IdempotencyRepository
     audit: AuditRepository
+    reports: ReportRepository
 
     async def clock(self) -> datetime:
         """The database's clock, aware UTC. Costs no round trip after a `lock…` of this unit of work that found rows."""
