@@ -27,7 +27,7 @@ export function SearchField({ label, value, onChange }: SearchFieldProps) {
       label={label}
       value={text}
       onChange={(event) => setTyped({ text: event.target.value, from: value })}
-      sx={{ maxWidth: 360, minWidth: 220 }}
+      sx={{ width: 300 }}
       slotProps={{
         htmlInput: { maxLength: 100 },
         input: {

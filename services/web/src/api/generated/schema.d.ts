@@ -512,7 +512,7 @@ export interface paths {
         };
         /**
          * List Vehicles
-         * @description The fleet, by VIN.
+         * @description The fleet, by VIN or as `sort` says.
          */
         get: operations["list_vehicles_api_v1_vehicles_get"];
         put?: never;
@@ -562,43 +562,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    vehicle_id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": {
-                            items: {
-                                ecu_address: string;
-                                latest: components["schemas"]["FaultReading"];
-                                previous: components["schemas"]["FaultReading"] | null;
-                            }[];
-                        };
-                    };
-                };
-                /** @description x */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /**
+         * Read Fault Memory
+         * @description Of each ECU the newest completed `ReadDTC` and the one before it, from the vehicle's newest 5000 commands.
+         *
+         *     Readings of all faults come first; where an ECU has none, those with the `statusMask` of its newest.
+         */
+        get: operations["read_fault_memory_api_v1_vehicles__vehicle_id__fault_memory_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -928,6 +898,14 @@ export interface components {
             /** Name */
             name: string;
         };
+        /** EcuFaultMemory */
+        EcuFaultMemory: {
+            /** Ecu Address */
+            ecu_address: string;
+            latest: components["schemas"]["Reading"];
+            /** @description The one before, made with the same `statusMask`. */
+            previous: components["schemas"]["Reading"] | null;
+        };
         /** EvidenceItem */
         EvidenceItem: {
             /** Attempt */
@@ -966,12 +944,10 @@ export interface components {
             /** Next Cursor */
             next_cursor: string | null;
         };
-        FaultReading: {
-            command_id: string;
-            completed_at: string;
-            dtcs: {
-                [key: string]: unknown;
-            }[];
+        /** FaultMemoryList */
+        FaultMemoryList: {
+            /** Items */
+            items: components["schemas"]["EcuFaultMemory"][];
         };
         /**
          * FieldError
@@ -1176,6 +1152,25 @@ export interface components {
             status: "healthy" | "degraded" | "unhealthy" | "stopping";
             /** Timestamp */
             timestamp: string;
+        };
+        /** Reading */
+        Reading: {
+            /** Command Id */
+            command_id: string;
+            /** Completed At */
+            completed_at: string;
+            /**
+             * Dtcs
+             * @description The responses of `ReadDTC` that are faults.
+             */
+            dtcs: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Truncated
+             * @description There are more than are shown here: see the command's responses.
+             */
+            truncated: boolean;
         };
         /** RecordedResponse */
         RecordedResponse: {
@@ -4616,9 +4611,10 @@ export interface operations {
                 /** @description Part of VIN, make or model, any case. */
                 search?: string;
                 status?: ("online" | "offline") | null;
+                /** @description By VIN when left out; `-` before it: the other way round. */
+                sort?: ("vin" | "-vin" | "make" | "-make" | "model" | "-model" | "year" | "-year" | "last_seen_at" | "-last_seen_at") | null;
                 limit?: number;
                 cursor?: string;
-                sort?: "vin" | "-vin" | "make" | "-make" | "model" | "-model" | "year" | "-year" | "last_seen_at" | "-last_seen_at";
             };
             header?: never;
             path?: never;
@@ -5361,6 +5357,145 @@ export interface operations {
                      *       "detail": "the body may have at most 1048576 bytes",
                      *       "status": 413,
                      *       "title": "Request Entity Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "VALIDATION_FAILED",
+                     *       "detail": "query.limit: Input should be greater than or equal to 1",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "RATE_LIMITED",
+                     *       "detail": "too many requests; 600 per 60 seconds are allowed",
+                     *       "details": {
+                     *         "retry_after_seconds": 1
+                     *       },
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "COMMAND_SERVICE_UNAVAILABLE",
+                     *       "detail": "The command service is not available; try again.",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_fault_memory_api_v1_vehicles__vehicle_id__fault_memory_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "ecu_address": "0x10",
+                     *           "latest": {
+                     *             "command_id": "01970c3a-6f2e-7d5a-8c1b-0a4f5e6d7c8b",
+                     *             "completed_at": "2026-01-31T12:00:00.250000Z",
+                     *             "dtcs": [
+                     *               {
+                     *                 "code": "0x012345",
+                     *                 "display_code": "P0123-45",
+                     *                 "ecuAddress": "0x10",
+                     *                 "status": {
+                     *                   "testFailed": true
+                     *                 }
+                     *               }
+                     *             ],
+                     *             "truncated": false
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["FaultMemoryList"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "TOKEN_EXPIRED",
+                     *       "detail": "the access token has expired; use the refresh token",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNKNOWN_VEHICLE",
+                     *       "detail": "there is no such vehicle",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */

@@ -10,7 +10,7 @@ import Typography from '@mui/material/Typography';
 import { useState } from 'react';
 import { Link as RouterLink } from 'react-router';
 import { Code } from '../../components/Code';
-import { Dot } from '../../components/Dot';
+import { Dot, type Tone } from '../../components/Dot';
 import { Time } from '../../components/Time';
 import { VisuallyHidden } from '../../components/VisuallyHidden';
 import type { AuditEntry } from './queries';
@@ -54,7 +54,7 @@ function EntryRows({ entry }: { entry: AuditEntry }) {
         <TableCell>{entry.actor_name ?? '–'}</TableCell>
         <TableCell>{entry.action}</TableCell>
         <TableCell>
-          <Dot tone={entry.outcome === 'success' ? 'success' : 'warning'}>{entry.outcome}</Dot>
+          <Dot tone={OUTCOMES[entry.outcome] ?? 'neutral'}>{entry.outcome}</Dot>
         </TableCell>
         <TableCell>
           <Subject entry={entry} />
@@ -77,6 +77,14 @@ function EntryRows({ entry }: { entry: AuditEntry }) {
     </>
   );
 }
+
+const OUTCOMES: Readonly<Record<string, Tone>> = {
+  success: 'success',
+  completed: 'success',
+  refused: 'warning',
+  failure: 'error',
+  failed: 'error',
+};
 
 const PAGES: Readonly<Record<string, string>> = { command: '/commands/', vehicle: '/vehicles/' };
 

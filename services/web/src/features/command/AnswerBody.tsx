@@ -27,7 +27,7 @@ export function AnswerBody({ body }: { body: unknown }) {
 export function DataView({ data }: { data: DataValue }) {
   return (
     <Stack direction="row" sx={{ py: 1, gap: 2, alignItems: 'baseline', flexWrap: 'wrap' }}>
-      <Typography variant="body2" sx={{ minWidth: 220 }}>
+      <Typography variant="body2" sx={{ minWidth: 300 }}>
         <Code>{data.id}</Code> {data.name}
       </Typography>
       <Typography sx={{ fontWeight: 600, fontVariantNumeric: 'tabular-nums', overflowWrap: 'anywhere' }}>

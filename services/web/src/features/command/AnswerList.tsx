@@ -26,9 +26,10 @@ export function AnswerList({ answers, count }: AnswerListProps) {
     estimateSize: () => ROW_HEIGHT,
     overscan: 6,
   });
+  const height = virtualizer.getTotalSize();
   useEffect(() => {
     if (atEnd && scroller.current !== null) scroller.current.scrollTop = scroller.current.scrollHeight;
-  }, [atEnd, count]);
+  }, [atEnd, count, height]);
   const toggle = (sequence: number) => {
     setAtEnd(false);
     setOpened((before) => toggled(before, sequence));
@@ -43,7 +44,7 @@ export function AnswerList({ answers, count }: AnswerListProps) {
         onScroll={(event) => setAtEnd(isAtEnd(event.currentTarget))}
         sx={{ maxHeight: '62vh', overflow: 'auto', overflowAnchor: 'none' }}
       >
-        <Box role="presentation" sx={{ height: virtualizer.getTotalSize(), position: 'relative' }}>
+        <Box role="presentation" sx={{ height, position: 'relative' }}>
           {virtualizer.getVirtualItems().map(({ index, start, key }) => {
             const answer = answers[index];
             if (answer === undefined) return null;

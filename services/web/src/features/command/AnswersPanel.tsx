@@ -26,7 +26,7 @@ export function AnswersPanel({ command, following }: AnswersPanelProps) {
       title={count === 1 ? '1 answer' : `${count} answers`}
       actions={
         <>
-          <LiveState ended={following.ended} />
+          {(count > 0 || !following.ended) && <LiveState ended={following.ended} />}
           <AnswerTools command={command} following={following} />
         </>
       }

@@ -44,7 +44,12 @@ function useThrottledSeries(answers: readonly ResponseEvent[], count: number, en
 const Plot = memo(function Plot({ series }: { series: PlotSeries }) {
   const { label, id, unit, latest } = series;
   return (
-    <Box component="figure" sx={{ m: 0, minWidth: 0 }}>
+    <Box
+      component="figure"
+      role="img"
+      aria-label={`${label} over time, now ${latest} ${unit}`}
+      sx={{ m: 0, minWidth: 0 }}
+    >
       <Typography component="figcaption" variant="body2">
         {label} {label !== id && id}: <strong>{latest}</strong> {unit}
       </Typography>
@@ -56,7 +61,6 @@ const Plot = memo(function Plot({ series }: { series: PlotSeries }) {
         xAxis={[{ data: [...series.seconds], scaleType: 'linear', valueFormatter: formatSecond }]}
         yAxis={[{ width: 48 }]}
         series={[{ data: [...series.values], label, showMark: false, curve: 'linear' }]}
-        title={`${label} over time`}
       />
     </Box>
   );

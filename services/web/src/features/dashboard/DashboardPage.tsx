@@ -44,7 +44,7 @@ function SummaryView({ summary }: { summary: Summary }) {
     <>
       <SummaryNumbers summary={summary} />
       <Section title="Commands of the last 24 hours, by outcome">
-        <Box sx={{ p: 2, height: 280 }}>
+        <Box role="img" aria-label="Commands by hour and outcome, as a bar chart" sx={{ p: 2, height: 280 }}>
           <Suspense fallback={<LoadingLines lines={4} />}>
             <OutcomeChart buckets={summary.buckets} />
           </Suspense>

@@ -23,7 +23,6 @@ export const OutcomeChart = memo(function OutcomeChart({ buckets }: { buckets: B
   return (
     <BarChart
       skipAnimation
-      title="Commands by hour and outcome"
       xAxis={[{ data: buckets.map(({ start }) => HOUR.format(new Date(start))), scaleType: 'band' }]}
       yAxis={[{ width: 40, tickMinStep: 1 }]}
       series={OUTCOMES.map((outcome) => ({

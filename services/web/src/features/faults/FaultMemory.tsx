@@ -14,7 +14,7 @@ import { compareReadings } from './compareReadings';
 import { readFaults } from './fault';
 import { FaultView } from './FaultView';
 
-type Reading = components['schemas']['FaultReading'];
+type Reading = components['schemas']['Reading'];
 
 interface FaultMemoryProps {
   vehicleId: string;

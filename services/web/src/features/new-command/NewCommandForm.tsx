@@ -30,7 +30,9 @@ export function NewCommandForm({ types, initialVehicle, initialType, initialPara
   const [chosen, setChosen] = useState(initialVehicle);
   const [typeName, setTypeName] = useState(initialType);
   const [params, setParams] = useState(initialParams);
+  const [asked, setAsked] = useState(false);
   const vehicle = useLiveVehicle(chosen);
+  const problem = asked && vehicle === null ? 'Choose the vehicle' : undefined;
   const type = types.find(({ name }) => name === typeName);
   useEffect(() => {
     // So that nothing but the vehicle is waited for after a click on "Send".
@@ -47,10 +49,17 @@ export function NewCommandForm({ types, initialVehicle, initialType, initialPara
   };
   return (
     <Stack sx={{ gap: 2.5 }}>
-      <VehiclePicker vehicle={vehicle} onChange={setChosen} required />
+      <VehiclePicker vehicle={vehicle} onChange={setChosen} problem={problem} required />
       <CommandTypePicker types={types} type={type} onChange={chooseType} />
       {type !== undefined && (
-        <Details key={type.name} type={type} vehicle={vehicle} params={params} onParams={setParams} />
+        <Details
+          key={type.name}
+          type={type}
+          vehicle={vehicle}
+          params={params}
+          onParams={setParams}
+          onVehicleMissing={() => setAsked(true)}
+        />
       )}
     </Stack>
   );
@@ -61,15 +70,15 @@ interface DetailsProps {
   vehicle: Vehicle | null;
   params: Params;
   onParams: (params: Params) => void;
+  onVehicleMissing: () => void;
 }
 
 /** What depends on the command type: its parameters, options, and sending it. */
-function Details({ type, vehicle, params, onParams }: DetailsProps) {
+function Details({ type, vehicle, params, onParams, onVehicleMissing }: DetailsProps) {
   const [options, setOptions] = useState(DEFAULT_OPTIONS);
   const [confirming, setConfirming] = useState(false);
   const { submit, busy, error, reset } = useSubmit();
   const optionErrors = checkOptions(options);
-  const blocked = vehicle === null || Object.keys(optionErrors).length > 0;
   const fieldErrors = parameterErrors(error);
   const send = () => {
     setConfirming(false);
@@ -80,6 +89,13 @@ function Details({ type, vehicle, params, onParams }: DetailsProps) {
       command_params: params,
       ...optionsBody(options),
     });
+  };
+  const ask = () => {
+    if (vehicle === null) onVehicleMissing();
+    else if (Object.keys(optionErrors).length === 0) {
+      if (type.repeatable) send();
+      else setConfirming(true);
+    }
   };
   const change = (changed: Params) => {
     reset();
@@ -92,7 +108,7 @@ function Details({ type, vehicle, params, onParams }: DetailsProps) {
       params={params}
       serverErrors={fieldErrors}
       onChange={change}
-      onSubmit={() => (type.repeatable ? send() : setConfirming(true))}
+      onSubmit={ask}
     >
       <Stack sx={{ gap: 2.5, mt: 2 }}>
         <OptionFields
@@ -107,7 +123,7 @@ function Details({ type, vehicle, params, onParams }: DetailsProps) {
           type="submit"
           variant="contained"
           size="large"
-          disabled={blocked}
+
           loading={busy}
           sx={{ alignSelf: 'start' }}
         >

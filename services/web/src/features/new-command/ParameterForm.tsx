@@ -1,14 +1,16 @@
-import Typography from '@mui/material/Typography';
+import Box from '@mui/material/Box';
 import { generateForm } from '@rjsf/mui';
-import type { DescriptionFieldProps, ErrorSchema, RJSFSchema } from '@rjsf/utils';
+import type { ErrorSchema, RJSFSchema } from '@rjsf/utils';
 import { useMemo, type ReactNode } from 'react';
 import type { CommandType, Vehicle } from '../../api/client';
 import { EcuAddressWidget, type FormContext } from './EcuAddressWidget';
+import { FORM_TEMPLATES } from './formTemplates';
 import { parameterUi } from './parameterLabels';
 import { schemaValidator, type Params } from './schemaValidator';
 
 const Form = generateForm<Params, RJSFSchema, FormContext>();
-const TEMPLATES = { DescriptionFieldTemplate: ParameterDescription };
+/** Lists are part of the form, not cards upon it. */
+const FLAT = { '& .MuiPaper-root': { boxShadow: 'none' }, '& .MuiPaper-root > .MuiBox-root': { p: 0 } };
 const WIDGETS = { EcuAddress: EcuAddressWidget };
 const NO_ECUS: Vehicle['ecus'] = [];
 
@@ -37,36 +39,28 @@ export function ParameterForm({
   const uiSchema = useMemo(() => parameterUi(schema), [schema]);
   const formContext: FormContext = { ecus: vehicle?.ecus ?? NO_ECUS };
   return (
-    <Form
-      schema={schema}
-      uiSchema={uiSchema}
-      validator={schemaValidator}
-      widgets={WIDGETS}
-      templates={TEMPLATES}
-      formContext={formContext}
-      formData={params}
-      extraErrors={serverErrors}
-      extraErrorsBlockSubmit={false}
-      showErrorList={false}
-      focusOnFirstError
-      noHtml5Validate
-      onChange={({ formData }) => onChange(formData ?? {})}
-      onSubmit={onSubmit}
-      // What is wrong stands at the fields; without this, it would be written to the console as well.
-      onError={() => undefined}
-    >
-      {children}
-    </Form>
-  );
-}
-
-/** The library would make it a heading. */
-function ParameterDescription({ id, description }: DescriptionFieldProps) {
-  if (description === undefined || description === '') return null;
-  return (
-    <Typography id={id} variant="caption" color="textSecondary" component="div" sx={{ px: 1.75, pt: 0.5 }}>
-      {description}
-    </Typography>
+    <Box sx={FLAT}>
+      <Form
+        schema={schema}
+        uiSchema={uiSchema}
+        validator={schemaValidator}
+        widgets={WIDGETS}
+        templates={FORM_TEMPLATES}
+        formContext={formContext}
+        formData={params}
+        extraErrors={serverErrors}
+        extraErrorsBlockSubmit={false}
+        showErrorList={false}
+        focusOnFirstError
+        noHtml5Validate
+        onChange={({ formData }) => onChange(formData ?? {})}
+        onSubmit={onSubmit}
+        // What is wrong stands at the fields; without this, it would be written to the console as well.
+        onError={() => undefined}
+      >
+        {children}
+      </Form>
+    </Box>
   );
 }
 

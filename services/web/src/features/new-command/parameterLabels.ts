@@ -16,12 +16,19 @@ export function parameterLabel(name: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+function singular(label: string): string {
+  return label.replace(/s$/, '');
+}
+
 /** How the form shows a type's parameters: people's labels, and ECUs to choose from. */
 export function parameterUi(schema: RJSFSchema): UiSchema {
   const names = Object.keys(schema.properties ?? {});
   const fields = names.map((name) => {
     const widget = name === 'ecuAddress' ? { 'ui:widget': 'EcuAddress' } : {};
-    return [name, { 'ui:title': parameterLabel(name), ...widget, items: { 'ui:label': false } }];
+    return [
+      name,
+      { 'ui:title': parameterLabel(name), ...widget, items: { 'ui:title': singular(parameterLabel(name)) } },
+    ];
   });
   return {
     ...Object.fromEntries(fields),

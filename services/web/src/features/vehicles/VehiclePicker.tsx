@@ -15,10 +15,12 @@ interface VehiclePickerProps {
   vehicle: Vehicle | null;
   onChange: (vehicle: Vehicle | null) => void;
   required?: boolean;
+  /** What is wrong with the choice. */
+  problem?: string | undefined;
 }
 
 /** Searches the whole fleet on the server while one types. */
-export function VehiclePicker({ vehicle, onChange, required = false }: VehiclePickerProps) {
+export function VehiclePicker({ vehicle, onChange, required = false, problem }: VehiclePickerProps) {
   const [text, setText] = useState('');
   const search = useDeferredValue(vehicle !== null && text === labelOf(vehicle) ? '' : text.trim());
   const { data, error, isFetching } = useQuery(vehiclesQuery({ search, limit: SHOWN }));
@@ -50,8 +52,8 @@ export function VehiclePicker({ vehicle, onChange, required = false }: VehiclePi
           label="Vehicle"
           required={required}
           placeholder="VIN, make or model"
-          error={error !== null}
-          helperText={error === null ? undefined : describeProblem(error)}
+          error={error !== null || problem !== undefined}
+          helperText={error === null ? problem : describeProblem(error)}
         />
       )}
     />
