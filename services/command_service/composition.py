@@ -13,12 +13,14 @@ from command_service.demo_data import create_demo_vehicles
 from command_service.dispatch import Dispatcher, WokenVehicles
 from command_service.grpc_api import AuditApi, CommandApi, VehicleApi
 from command_service.live_announcer import LiveAnnouncer
+from command_service.reports_api import ReportApi
 from command_service.settings import Settings
 from command_service.storage import SCHEMA, SqlStorage, is_migrated
 from command_service.use_cases.audit_trail import AuditTrail
 from command_service.use_cases.cancel_command import CancelCommand
 from command_service.use_cases.claim_commands import ClaimCommands
 from command_service.use_cases.dispatch_commands import DispatchCommands
+from command_service.use_cases.fault_memory import ReadFaultMemory
 from command_service.use_cases.manage_vehicles import ManageVehicles
 from command_service.use_cases.read_commands import ReadCommands
 from command_service.use_cases.record_results import RecordResults
@@ -39,6 +41,7 @@ from service_kit.messaging.rabbitmq import RabbitMessaging
 from sovd_protos.audit.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from sovd_protos.command.v1.command_pb2_grpc import add_CommandServiceServicer_to_server
 from sovd_protos.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
+from sovd_protos.reports.v1.reports_pb2_grpc import add_ReportServiceServicer_to_server
 from sovd_protos.vehicle.v1.vehicle_pb2_grpc import add_VehicleServiceServicer_to_server
 
 _log = get_logger(__name__)
@@ -58,6 +61,7 @@ class _Parts:
     commands: CommandApi
     vehicles: ManageVehicles
     audit: AuditTrail
+    reports: ReportApi
     connectors: ConnectorApi
     dispatcher: Dispatcher
     control: MessagingConnectorControl
@@ -92,6 +96,7 @@ async def compose(
         add_CommandServiceServicer_to_server(parts.commands, server)
         add_VehicleServiceServicer_to_server(VehicleApi(parts.vehicles), server)
         add_AuditServiceServicer_to_server(AuditApi(parts.audit), server)
+        add_ReportServiceServicer_to_server(parts.reports, server)
         add_ConnectorServiceServicer_to_server(parts.connectors, server)
         await server.start()
 
@@ -120,6 +125,7 @@ def _build(settings: Settings, storage: SqlStorage, messaging: Messaging, announ
         ),
         vehicles=ManageVehicles(storage, control, announcer, woken),
         audit=AuditTrail(storage),
+        reports=ReportApi(ReadFaultMemory(storage)),
         connectors=ConnectorApi(
             ClaimCommands(storage, announcer, woken),
             RecordResults(storage, limits, announcer, woken),

@@ -13,7 +13,18 @@ from gateway.middleware import DOCS_PATH, BodyLimit, RequestEdge
 from gateway.openapi import install_openapi
 from gateway.problem_details import install_problem_details
 from gateway.refresh_cookie import CSRF_HEADER
-from gateway.routes import audit, auth, command_types, commands, health, profile, users, vehicles, websockets
+from gateway.routes import (
+    audit,
+    auth,
+    command_types,
+    commands,
+    fault_memory,
+    health,
+    profile,
+    users,
+    vehicles,
+    websockets,
+)
 from gateway.shortcut import Shortcut
 from gateway.web_pages import WebPages
 
@@ -39,7 +50,7 @@ def create_app(state: AppState) -> FastAPI:
     app.state.gateway = state
     install_problem_details(app)
     install_openapi(app)
-    for routes in (commands, auth, profile, users, vehicles, command_types, audit, health):
+    for routes in (commands, auth, profile, users, vehicles, fault_memory, command_types, audit, health):
         app.include_router(routes.router)
     app.add_api_route(DOCS_PATH, _docs, include_in_schema=False)
     return app

@@ -59,8 +59,8 @@ _is_open = commands.c.completed_at.is_(None)
 _is_active = commands.c.active_lane.is_not(None)
 _is_pending = and_(_is_open, commands.c.active_lane.is_(None))
 
-_columns = columns_of(commands, _FIELDS)
-_get = select(*_columns).where(any_of(commands.c.command_id, "ids"))
+command_columns = columns_of(commands, _FIELDS)
+_get = select(*command_columns).where(any_of(commands.c.command_id, "ids"))
 # The clock is read outside, so after the locks were waited for. In key order, so that two never wait for each other.
 _locked = _get.order_by(commands.c.command_id).with_for_update(key_share=True).subquery("locked")
 _lock = select(*_locked.c, db_now().label("now"))
@@ -135,7 +135,7 @@ _overdue = (
     .limit(_limit)
 )
 _cancels_unanswered = (
-    select(*_columns)
+    select(*command_columns)
     .where(_is_active, commands.c.status == Status.IN_PROGRESS, commands.c.cancel_requested_at < _ago("age"))
     .order_by(commands.c.cancel_requested_at)
     .limit(_limit)
@@ -276,11 +276,11 @@ class SqlCommandRepository:
         return await self._session.column(query, parameters)
 
     async def _commands(self, query: Select[Any], parameters: dict[str, Any]) -> Iterator[Command]:
-        return map(_command, await self._session.rows(query, parameters))
+        return map(command_of, await self._session.rows(query, parameters))
 
     def _take(self, values: list[Any], now: datetime) -> Command:
         self._session.clock = now
-        command = _command(values)
+        command = command_of(values)
         self._locked_as[command.command_id] = tuple(values[_STATUS:])
         return command
 
@@ -289,7 +289,7 @@ class SqlCommandRepository:
         return await self._session.rows(query, {"ids": ids}) if ids else []
 
 
-def _command(values: Sequence[Any]) -> Command:
+def command_of(values: Sequence[Any]) -> Command:
     command = Command(*values)
     command.status = _STATUSES[command.status]
     return command
@@ -302,7 +302,7 @@ def _queue_entry(row: Sequence[Any]) -> QueueEntry:
 
 
 def _newest(conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
-    return select(*_columns).where(*conditions).order_by(commands.c.accept_number.desc()).limit(at_most(limit))
+    return select(*command_columns).where(*conditions).order_by(commands.c.accept_number.desc()).limit(at_most(limit))
 
 
 def _has_status(status: str) -> ColumnElement[bool]:

@@ -238,6 +238,11 @@ class AuditRepository(Protocol):
         """All sealed entries in chain order, in pages."""
 
 
+class ReportRepository(Protocol):
+    async def fault_readings(self, vehicle_id: str, among_newest: int) -> list[Command]:
+        """The completed ReadDTC commands among the vehicle's newest, newest first, whose responses are still there."""
+
+
 class AlreadyStored(Exception):
     """A row with that identity exists."""
 
@@ -250,6 +255,7 @@ class UnitOfWork(Protocol):
     connectors: ConnectorRepository
     idempotency: IdempotencyRepository
     audit: AuditRepository
+    reports: ReportRepository
 
     async def clock(self) -> datetime:
         """The database's clock, aware UTC. Costs no round trip after a `lock…` of this unit of work that found rows."""

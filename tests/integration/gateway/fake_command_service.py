@@ -10,6 +10,7 @@ from service_kit.errors import Conflict, InvalidInput, NotFound, ServiceError
 from service_kit.grpc_server import create_server
 from sovd_protos.audit.v1 import audit_pb2, audit_pb2_grpc
 from sovd_protos.command.v1 import command_pb2, command_pb2_grpc
+from sovd_protos.reports.v1 import reports_pb2, reports_pb2_grpc
 from sovd_protos.vehicle.v1 import vehicle_pb2, vehicle_pb2_grpc
 
 SERVICE_TOKEN = "service-token-of-tests"
@@ -23,6 +24,7 @@ class FakeCommandService(
     vehicle_pb2_grpc.VehicleServiceServicer,
     audit_pb2_grpc.AuditServiceServicer,
     command_pb2_grpc.CommandServiceServicer,
+    reports_pb2_grpc.ReportServiceServicer,
 ):
     def __init__(self) -> None:
         self.address = ""
@@ -30,6 +32,7 @@ class FakeCommandService(
         self.commands: dict[str, command_pb2.Command] = {}
         self.entries: dict[str, audit_pb2.AuditEntry] = {}
         self.requests: list[Any] = []
+        self.fault_memory: list[reports_pb2.EcuFaultMemory] = []
         # Raised by RecordAudit for an entry with this action.
         self.refuses: dict[str, ServiceError] = {}
 
@@ -83,6 +86,12 @@ class FakeCommandService(
             raise Conflict("VEHICLE_HAS_OPEN_COMMANDS", "the vehicle has open commands")
         del self.vehicles[request.vehicle_id]
         return vehicle_pb2.DeleteVehicleResponse()
+
+    # Reports
+
+    async def ReadFaultMemory(self, request: reports_pb2.ReadFaultMemoryRequest, context: Any) -> Any:
+        self._vehicle(request.vehicle_id)
+        return reports_pb2.ReadFaultMemoryResponse(ecus=self.fault_memory)
 
     # Audit
 
@@ -185,6 +194,7 @@ async def serving(fake: FakeCommandService, port: int = 0) -> AsyncIterator[int]
     vehicle_pb2_grpc.add_VehicleServiceServicer_to_server(fake, server)
     audit_pb2_grpc.add_AuditServiceServicer_to_server(fake, server)
     command_pb2_grpc.add_CommandServiceServicer_to_server(fake, server)
+    reports_pb2_grpc.add_ReportServiceServicer_to_server(fake, server)
     await server.start()
     fake.address = f"127.0.0.1:{bound}"
     try:

@@ -108,6 +108,7 @@ def _state(settings: GatewaySettings, lifecycle: Lifecycle, live: HandLiveEvents
         live_events=live,
         vehicles=unused,
         audit_service=unused,
+        reports=unused,
         command_client=client,
         live_updates=LiveUpdates(live, client.read_updates),
         access_tokens=AccessTokens([SECRET], 900),
