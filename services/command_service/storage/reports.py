@@ -19,8 +19,8 @@ class SqlReportRepository:
         of_vehicle = select(commands).where(is_value(commands.c.vehicle_id, vehicle_id))
         newest = of_vehicle.order_by(commands.c.accept_number.desc()).limit(at_most(among_newest)).subquery("newest")
         query = select(*(newest.c[column.name] for column in command_columns)).where(
-            is_value(newest.c.command_name, "ReadDTC"),
-            is_value(newest.c.status, Status.COMPLETED),
+            newest.c.command_name == "ReadDTC",
+            newest.c.status == Status.COMPLETED,
             newest.c.responses_deleted_at.is_(None),
         )
         return [command_of(row) for row in await self._session.rows(query.order_by(newest.c.accept_number.desc()))]

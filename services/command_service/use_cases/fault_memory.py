@@ -54,8 +54,8 @@ class ReadFaultMemory:
 
 
 def _choose(newest_first: Iterable[Command]) -> dict[int, list[Command]]:
-    """By address, the newest two of each ECU that can be compared: those that asked for all faults or, where there are none, those
-    with the mask of the newest."""
+    """By address, the newest two that can be compared: those that asked for all faults or, where an ECU has none, those
+    with the mask of its newest."""
     by_ecu: defaultdict[int, defaultdict[int, list[Command]]] = defaultdict(lambda: defaultdict(list))
     for command in newest_first:
         parameters = json.loads(command.command_params)
