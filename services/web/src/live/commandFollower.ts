@@ -4,7 +4,7 @@ import { CommandTrail, type TrailSnapshot } from './commandTrail';
 import type { LiveEvent } from './events';
 
 /** Answers come at 500 a second; a screen need not change more often than this. */
-const BATCH_MS = 100;
+const BATCH_MS = 150;
 
 export interface Following extends TrailSnapshot {
   /** The server does not know the command. */

@@ -4,7 +4,7 @@ import { LiveFeed } from './liveFeed';
 import { ANSWER_WITHIN_MS, PING_AFTER_MS } from './reconnectingSocket';
 
 const COMMAND = '01970c3a-6f2e-7d5a-8c1b-0a4f5e6d7c8b';
-const BATCH_MS = 100;
+const BATCH_MS = 150;
 
 let sockets: FakeSocket[];
 let refuse: boolean;

@@ -1,3 +1,4 @@
+import type {} from '@mui/material/themeCssVarsAugmentation';
 import '@fontsource-variable/inter/wght.css';
 import { createTheme } from '@mui/material/styles';
 

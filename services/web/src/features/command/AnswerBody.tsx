@@ -4,7 +4,8 @@ import { Code } from '../../components/Code';
 import { cellText } from '../../lib/csv';
 import { isRecord, readFault } from '../faults/fault';
 import { FaultView } from '../faults/FaultView';
-import { readDataValue, type DataValue } from './dataValue';
+import { DataView } from './DataView';
+import { readDataValue } from './dataValue';
 import { FaultDetails } from './FaultDetails';
 
 /** What an answer says, by what it holds; anything unknown as names and values. */
@@ -22,22 +23,6 @@ export function AnswerBody({ body }: { body: unknown }) {
   if (data !== undefined) return <DataView data={data} />;
   if (isRecord(body) && typeof body.count === 'number') return <CountView body={body} count={body.count} />;
   return <FieldsView body={body} />;
-}
-
-export function DataView({ data }: { data: DataValue }) {
-  return (
-    <Stack direction="row" sx={{ py: 1, gap: 2, alignItems: 'baseline', flexWrap: 'wrap' }}>
-      <Typography variant="body2" sx={{ minWidth: 300 }}>
-        <Code>{data.id}</Code> {data.name}
-      </Typography>
-      <Typography sx={{ fontWeight: 600, fontVariantNumeric: 'tabular-nums', overflowWrap: 'anywhere' }}>
-        {data.text} {data.unit}
-      </Typography>
-      <Typography variant="caption" color="textSecondary">
-        <Code>{data.raw}</Code>
-      </Typography>
-    </Stack>
-  );
 }
 
 function CountView({ body, count }: { body: Readonly<Record<string, unknown>>; count: number }) {

@@ -3,7 +3,7 @@ import Typography from '@mui/material/Typography';
 import { Code } from '../../components/Code';
 import { cellText } from '../../lib/csv';
 import { isRecord } from '../faults/fault';
-import { DataView } from './AnswerBody';
+import { DataView } from './DataView';
 import { readDataValue } from './dataValue';
 
 /** Snapshots and extended data of a fault (`ReadDTCDetails`). Nothing where there are none. */

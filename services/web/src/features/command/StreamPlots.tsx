@@ -1,13 +1,13 @@
 import Box from '@mui/material/Box';
 import Typography from '@mui/material/Typography';
 import { LineChart } from '@mui/x-charts/LineChart';
-import { memo, useEffect, useState } from 'react';
+import { memo, startTransition, useEffect, useState } from 'react';
 import type { ResponseEvent } from '../../live/events';
 import { plotSeries, type PlotSeries } from './plotSeries';
 
-const MOST_POINTS = 240;
+const MOST_POINTS = 200;
 /** A plot is drawn again so often while its stream runs, and once at the end. */
-const REDRAW_MS = 500;
+const REDRAW_MS = 1_000;
 
 interface StreamPlotsProps {
   answers: readonly ResponseEvent[];
@@ -28,13 +28,12 @@ export function StreamPlots({ answers, count, ended }: StreamPlotsProps) {
 }
 
 function useThrottledSeries(answers: readonly ResponseEvent[], count: number, ended: boolean): PlotSeries[] {
-  const [series, setSeries] = useState<PlotSeries[]>(() => plotSeries(answers, MOST_POINTS));
+  const [series, setSeries] = useState<PlotSeries[]>([]);
   useEffect(() => {
-    const draw = () => setSeries(plotSeries(answers, MOST_POINTS));
-    if (ended) {
-      const last = setTimeout(draw, 0);
-      return () => clearTimeout(last);
-    }
+    // Drawing gives way to everything else.
+    const draw = () => startTransition(() => setSeries(plotSeries(answers, MOST_POINTS)));
+    draw();
+    if (ended) return undefined;
     const timer = setInterval(draw, REDRAW_MS);
     return () => clearInterval(timer);
   }, [answers, ended]);
