@@ -11,6 +11,7 @@ from command_service.connector_api import ConnectorApi
 from command_service.connector_control import MessagingConnectorControl
 from command_service.demo_data import create_demo_vehicles
 from command_service.dispatch import Dispatcher, WokenVehicles
+from command_service.folding import keep_folding
 from command_service.grpc_api import AuditApi, CommandApi, VehicleApi
 from command_service.live_announcer import LiveAnnouncer
 from command_service.reports_api import ReportApi
@@ -26,6 +27,7 @@ from command_service.use_cases.read_commands import ReadCommands
 from command_service.use_cases.record_results import RecordResults
 from command_service.use_cases.recover_commands import RecoverCommands
 from command_service.use_cases.submit_commands import SubmitCommands
+from command_service.use_cases.summary import FoldEndedCommands, Summarise
 from command_service.use_cases.vehicle_sessions import VehicleSessions
 from command_service.watchdog import Watchdog, keep_clean, keep_sealing
 from service_kit.backoff import Backoff
@@ -125,7 +127,7 @@ def _build(settings: Settings, storage: SqlStorage, messaging: Messaging, announ
         ),
         vehicles=ManageVehicles(storage, control, announcer, woken),
         audit=AuditTrail(storage),
-        reports=ReportApi(ReadFaultMemory(storage)),
+        reports=ReportApi(ReadFaultMemory(storage), Summarise(storage)),
         connectors=ConnectorApi(
             ClaimCommands(storage, announcer, woken),
             RecordResults(storage, limits, announcer, woken),
@@ -146,6 +148,7 @@ async def _start_when_migrated(
     service.background(parts.dispatcher.run(), "dispatcher")
     service.background(parts.watchdog.run(), "watchdog")
     service.background(keep_sealing(parts.audit), "audit sealer")
+    service.background(keep_folding(FoldEndedCommands(storage)), "counts of ended commands")
     service.background(keep_clean(storage, settings.response_retention_days), "clean-up")
     while True:
         service.set_ready(await _answers(storage))

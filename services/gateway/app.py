@@ -21,6 +21,7 @@ from gateway.routes import (
     fault_memory,
     health,
     profile,
+    summary,
     users,
     vehicles,
     websockets,
@@ -50,7 +51,7 @@ def create_app(state: AppState) -> FastAPI:
     app.state.gateway = state
     install_problem_details(app)
     install_openapi(app)
-    for routes in (commands, auth, profile, users, vehicles, fault_memory, command_types, audit, health):
+    for routes in (commands, auth, profile, users, vehicles, fault_memory, summary, command_types, audit, health):
         app.include_router(routes.router)
     app.add_api_route(DOCS_PATH, _docs, include_in_schema=False)
     return app

@@ -1,11 +1,16 @@
 """What is asked about many commands at once, in few statements."""
 
+from datetime import datetime
+
 from sqlalchemy import select
 
 from command_service.domain.command import Command, Status
+from command_service.domain.vehicle import ConnectionStatus
+from command_service.storage import summary
 from command_service.storage.commands import command_columns, command_of
 from command_service.storage.session import Session, at_most, is_identifier, is_value
 from command_service.storage.tables import commands
+from command_service.use_cases.ports import EndedCount
 
 
 class SqlReportRepository:
@@ -24,3 +29,34 @@ class SqlReportRepository:
             newest.c.responses_deleted_at.is_(None),
         )
         return [command_of(row) for row in await self._session.rows(query.order_by(newest.c.accept_number.desc()))]
+
+    async def ended_since(self, since: datetime) -> list[EndedCount]:
+        return [EndedCount(*row) for row in await self._session.rows(summary.ended_since, {"since": since})]
+
+    async def open_since(self, since: datetime) -> dict[str, int]:
+        return dict(await self._session.rows(summary.open_since, {"since": since}))
+
+    async def count_vehicles(self) -> tuple[int, int]:
+        counts: dict[str, int] = dict(await self._session.rows(summary.vehicles_by_status))
+        return counts.get(ConnectionStatus.ONLINE, 0), counts.get(ConnectionStatus.OFFLINE, 0)
+
+    async def count_waiting_for_offline_vehicles(self) -> int:
+        (count,) = await self._session.column(summary.waiting_for_offline)
+        return int(count)
+
+    async def first_unfolded_end(self, before: datetime) -> datetime | None:
+        found: list[datetime] = await self._session.column(summary.first_unfolded_end, {"before": before})
+        return found[0] if found else None
+
+    async def lock_folded_until(self) -> datetime:
+        (until,) = await self._session.column(summary.lock_folded_until)
+        locked: datetime = until
+        return locked
+
+    async def fold(self, until: datetime) -> None:
+        fold = summary.fold_on_sqlite if self._session.sqlite else summary.fold_on_postgresql
+        await self._session.execute(fold, {"until": until})
+        await self._session.execute(summary.move_mark, {"until": until})
+
+    async def forget_hours_before(self, before: datetime) -> None:
+        await self._session.execute(summary.forget_hours, {"before": before})

@@ -150,8 +150,8 @@ class SqlVehicleRepository:
 
 def _behind(sort: VehicleSort, descending: bool, value: Any, vehicle_id: str) -> Any:
     column = vehicles.c[sort]
-    place = literal(storable(value) if isinstance(value, str) else value, column.type)
-    sorted_by, place = _SORTED_BY[sort](column), _SORTED_BY[sort](place)
+    cursor = literal(storable(value) if isinstance(value, str) else value, column.type)
+    sorted_by, place = _SORTED_BY[sort](column), _SORTED_BY[sort](cursor)
     # A cursor comes from outside; where it names no identifier, all of that value is behind it.
     if not is_identifier(vehicle_id):
         return sorted_by <= place if descending else sorted_by >= place

@@ -238,9 +238,41 @@ class AuditRepository(Protocol):
         """All sealed entries in chain order, in pages."""
 
 
+@dataclass(frozen=True, slots=True)
+class EndedCount:
+    """How many commands that were sent within an hour ended so, and took so long (a class of domain/durations.py)."""
+
+    hour: datetime
+    status: str
+    duration: int
+    count: int
+
+
 class ReportRepository(Protocol):
     async def fault_readings(self, vehicle_id: str, among_newest: int) -> list[Command]:
         """The completed ReadDTC commands among the vehicle's newest, newest first, whose responses are still there."""
+
+    async def ended_since(self, since: datetime) -> list[EndedCount]:
+        """Of commands sent at or after the hour that begins there."""
+
+    async def open_since(self, since: datetime) -> dict[str, int]:
+        """By status."""
+
+    async def count_vehicles(self) -> tuple[int, int]:
+        """Online and offline."""
+
+    async def count_waiting_for_offline_vehicles(self) -> int: ...
+
+    async def first_unfolded_end(self, before: datetime) -> datetime | None:
+        """When the first command ended that is not in the counts yet."""
+
+    async def lock_folded_until(self) -> datetime:
+        """The end up to which commands are in the counts, locked so that one process counts."""
+
+    async def fold(self, until: datetime) -> None:
+        """Counts what ended before that and is not in the counts yet."""
+
+    async def forget_hours_before(self, before: datetime) -> None: ...
 
 
 class AlreadyStored(Exception):

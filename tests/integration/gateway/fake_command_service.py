@@ -32,6 +32,7 @@ class FakeCommandService(
         self.commands: dict[str, command_pb2.Command] = {}
         self.entries: dict[str, audit_pb2.AuditEntry] = {}
         self.requests: list[Any] = []
+        self.summary = reports_pb2.Summary(generated_at_us=now_us())
         self.fault_memory: list[reports_pb2.EcuFaultMemory] = []
         # Raised by RecordAudit for an entry with this action.
         self.refuses: dict[str, ServiceError] = {}
@@ -92,6 +93,10 @@ class FakeCommandService(
     async def ReadFaultMemory(self, request: reports_pb2.ReadFaultMemoryRequest, context: Any) -> Any:
         self._vehicle(request.vehicle_id)
         return reports_pb2.ReadFaultMemoryResponse(ecus=self.fault_memory)
+
+    async def Summarise(self, request: reports_pb2.SummariseRequest, context: Any) -> Any:
+        self.requests.append(request)
+        return self.summary
 
     # Audit
 

@@ -40,6 +40,11 @@ class ReportServiceStub:
                 request_serializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.ReadFaultMemoryRequest.SerializeToString,
                 response_deserializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.ReadFaultMemoryResponse.FromString,
                 _registered_method=True)
+        self.Summarise = channel.unary_unary(
+                '/sovd_protos.reports.v1.ReportService/Summarise',
+                request_serializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.SummariseRequest.SerializeToString,
+                response_deserializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.Summary.FromString,
+                _registered_method=True)
 
 
 class ReportServiceServicer:
@@ -53,6 +58,13 @@ class ReportServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Summarise(self, request, context):
+        """The fleet now, and the commands of the last hours.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReportServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +72,11 @@ def add_ReportServiceServicer_to_server(servicer, server):
                     servicer.ReadFaultMemory,
                     request_deserializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.ReadFaultMemoryRequest.FromString,
                     response_serializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.ReadFaultMemoryResponse.SerializeToString,
+            ),
+            'Summarise': grpc.unary_unary_rpc_method_handler(
+                    servicer.Summarise,
+                    request_deserializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.SummariseRequest.FromString,
+                    response_serializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.Summary.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +107,33 @@ class ReportService:
             '/sovd_protos.reports.v1.ReportService/ReadFaultMemory',
             sovd__protos_dot_reports_dot_v1_dot_reports__pb2.ReadFaultMemoryRequest.SerializeToString,
             sovd__protos_dot_reports_dot_v1_dot_reports__pb2.ReadFaultMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Summarise(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sovd_protos.reports.v1.ReportService/Summarise',
+            sovd__protos_dot_reports_dot_v1_dot_reports__pb2.SummariseRequest.SerializeToString,
+            sovd__protos_dot_reports_dot_v1_dot_reports__pb2.Summary.FromString,
             options,
             channel_credentials,
             insecure,

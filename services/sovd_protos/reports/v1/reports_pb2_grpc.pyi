@@ -35,6 +35,8 @@ class ReportServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ReportServiceAsyncStub: ...
     ReadFaultMemory: _grpc.UnaryUnaryMultiCallable[_reports_pb2.ReadFaultMemoryRequest, _reports_pb2.ReadFaultMemoryResponse]
     """The newest readings of each ECU's fault memory."""
+    Summarise: _grpc.UnaryUnaryMultiCallable[_reports_pb2.SummariseRequest, _reports_pb2.Summary]
+    """The fleet now, and the commands of the last hours."""
 
 @_typing.type_check_only
 class ReportServiceAsyncStub(ReportServiceStub):
@@ -43,6 +45,8 @@ class ReportServiceAsyncStub(ReportServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReadFaultMemory: _aio.UnaryUnaryMultiCallable[_reports_pb2.ReadFaultMemoryRequest, _reports_pb2.ReadFaultMemoryResponse]  # type: ignore[assignment]
     """The newest readings of each ECU's fault memory."""
+    Summarise: _aio.UnaryUnaryMultiCallable[_reports_pb2.SummariseRequest, _reports_pb2.Summary]  # type: ignore[assignment]
+    """The fleet now, and the commands of the last hours."""
 
 class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the gateway asks for to show it at a glance. Times are microseconds since the Unix epoch, UTC."""
@@ -54,5 +58,13 @@ class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_reports_pb2.ReadFaultMemoryResponse, _abc.Awaitable[_reports_pb2.ReadFaultMemoryResponse]]:
         """The newest readings of each ECU's fault memory."""
+
+    @_abc_1.abstractmethod
+    def Summarise(
+        self,
+        request: _reports_pb2.SummariseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reports_pb2.Summary, _abc.Awaitable[_reports_pb2.Summary]]:
+        """The fleet now, and the commands of the last hours."""
 
 def add_ReportServiceServicer_to_server(servicer: ReportServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
