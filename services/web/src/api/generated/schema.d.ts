@@ -394,37 +394,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: {
-            parameters: {
-                query?: {
-                    hours?: number;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Summary"];
-                    };
-                };
-                /** @description x */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /**
+         * Summarise
+         * @description The fleet now and the commands of the last hours, at a glance.
+         */
+        get: operations["summarise_api_v1_summary_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -717,6 +691,21 @@ export interface components {
             /** Next Cursor */
             next_cursor: string | null;
         };
+        /** Bucket */
+        Bucket: {
+            /** Cancelled */
+            cancelled: number;
+            /** Completed */
+            completed: number;
+            /** Expired */
+            expired: number;
+            /** Failed */
+            failed: number;
+            /** Start */
+            start: string;
+            /** Timed Out */
+            timed_out: number;
+        };
         /** CancelAnswer */
         CancelAnswer: {
             command: components["schemas"]["CommandAnswer"];
@@ -833,6 +822,17 @@ export interface components {
             /** Vin */
             vin: string;
         };
+        /** CommandCounts */
+        CommandCounts: {
+            by_status: components["schemas"]["StatusCounts"];
+            /** Total */
+            total: number;
+            /**
+             * Waiting For Offline Vehicles
+             * @description Now, whenever they were sent.
+             */
+            waiting_for_offline_vehicles: number;
+        };
         /** CommandList */
         CommandList: {
             /** Items */
@@ -890,6 +890,16 @@ export interface components {
              * @enum {string}
              */
             kind: "doip";
+        };
+        /** Durations */
+        Durations: {
+            /**
+             * P50
+             * @description The median.
+             */
+            p50: number | null;
+            /** P95 */
+            p95: number | null;
         };
         /** Ecu */
         Ecu: {
@@ -1268,39 +1278,39 @@ export interface components {
              */
             kind: "sovd";
         };
+        /** StatusCounts */
+        StatusCounts: {
+            /** Cancelled */
+            cancelled: number;
+            /** Completed */
+            completed: number;
+            /** Dispatched */
+            dispatched: number;
+            /** Expired */
+            expired: number;
+            /** Failed */
+            failed: number;
+            /** In Progress */
+            in_progress: number;
+            /** Pending */
+            pending: number;
+            /** Timed Out */
+            timed_out: number;
+        };
+        /** Summary */
         Summary: {
-            buckets: {
-                cancelled: number;
-                completed: number;
-                expired: number;
-                failed: number;
-                start: string;
-                timed_out: number;
-            }[];
-            commands: {
-                by_status: {
-                    cancelled: number;
-                    completed: number;
-                    dispatched: number;
-                    expired: number;
-                    failed: number;
-                    in_progress: number;
-                    pending: number;
-                    timed_out: number;
-                };
-                total: number;
-                waiting_for_offline_vehicles: number;
-            };
-            duration_seconds: {
-                p50: number | null;
-                p95: number | null;
-            };
+            /**
+             * Buckets
+             * @description By the hour (UTC) in which commands were sent, oldest first, no gaps.
+             */
+            buckets: components["schemas"]["Bucket"][];
+            /** @description Those sent since the first bucket's start, as they are now. */
+            commands: components["schemas"]["CommandCounts"];
+            /** @description Of completed commands, from the hand-over to the vehicle to the end; to within a tenth. */
+            duration_seconds: components["schemas"]["Durations"];
+            /** Generated At */
             generated_at: string;
-            vehicles: {
-                offline: number;
-                online: number;
-                total: number;
-            };
+            vehicles: components["schemas"]["VehicleCounts"];
         };
         /** Ticket */
         Ticket: {
@@ -1408,6 +1418,15 @@ export interface components {
             model?: string | null;
             /** Year */
             year?: number | null;
+        };
+        /** VehicleCounts */
+        VehicleCounts: {
+            /** Offline */
+            offline: number;
+            /** Online */
+            online: number;
+            /** Total */
+            total: number;
         };
         /** VehicleList */
         VehicleList: {
@@ -3685,6 +3704,142 @@ export interface operations {
                      *       "detail": "there is no such vehicle",
                      *       "status": 404,
                      *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "VALIDATION_FAILED",
+                     *       "detail": "query.limit: Input should be greater than or equal to 1",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "RATE_LIMITED",
+                     *       "detail": "too many requests; 600 per 60 seconds are allowed",
+                     *       "details": {
+                     *         "retry_after_seconds": 1
+                     *       },
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "COMMAND_SERVICE_UNAVAILABLE",
+                     *       "detail": "The command service is not available; try again.",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    summarise_api_v1_summary_get: {
+        parameters: {
+            query?: {
+                /** @description The hour that runs and those before it. */
+                hours?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "buckets": [
+                     *         {
+                     *           "cancelled": 0,
+                     *           "completed": 17,
+                     *           "expired": 0,
+                     *           "failed": 0,
+                     *           "start": "2026-01-31T12:00:00.000000Z",
+                     *           "timed_out": 0
+                     *         }
+                     *       ],
+                     *       "commands": {
+                     *         "by_status": {
+                     *           "cancelled": 0,
+                     *           "completed": 17,
+                     *           "dispatched": 0,
+                     *           "expired": 0,
+                     *           "failed": 0,
+                     *           "in_progress": 0,
+                     *           "pending": 1,
+                     *           "timed_out": 0
+                     *         },
+                     *         "total": 18,
+                     *         "waiting_for_offline_vehicles": 1
+                     *       },
+                     *       "duration_seconds": {
+                     *         "p50": 0.25,
+                     *         "p95": 1.5
+                     *       },
+                     *       "generated_at": "2026-01-31T12:34:56.789000Z",
+                     *       "vehicles": {
+                     *         "offline": 1,
+                     *         "online": 2,
+                     *         "total": 3
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Summary"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "TOKEN_EXPIRED",
+                     *       "detail": "the access token has expired; use the refresh token",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */

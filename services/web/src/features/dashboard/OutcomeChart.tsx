@@ -11,8 +11,7 @@ const HOUR = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-di
 
 /** Outcomes by hour, stacked. */
 export const OutcomeChart = memo(function OutcomeChart({ buckets }: { buckets: Buckets }) {
-  const theme = useTheme();
-  const { palette } = theme.vars ?? theme;
+  const { palette } = useTheme().vars;
   const colors = {
     completed: palette.success.main,
     failed: palette.error.main,

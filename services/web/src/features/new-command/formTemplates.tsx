@@ -8,7 +8,7 @@ import type { ArrayFieldItemTemplateProps, DescriptionFieldProps, TitleFieldProp
 
 /** The library would make a heading of it. */
 function ParameterDescription({ id, description }: DescriptionFieldProps) {
-  if (description === undefined || description === '') return null;
+  if (description === '') return null;
   return (
     <Typography id={id} variant="caption" color="textSecondary" component="div" sx={{ px: 1.75, pt: 0.5 }}>
       {description}

@@ -50,7 +50,7 @@ function SessionRow({ login }: { login: LoginSession }) {
   return (
     <TableRow>
       <TableCell title={login.user_agent ?? undefined}>{browserName(login.user_agent)}</TableCell>
-      <TableCell>{login.address ?? '–'}</TableCell>
+      <TableCell>{login.address}</TableCell>
       <TableCell>
         <Time at={login.created_at} />
       </TableCell>
