@@ -20,6 +20,7 @@ from command_service.storage import SCHEMA, SqlStorage, is_migrated
 from command_service.use_cases.audit_trail import AuditTrail
 from command_service.use_cases.cancel_command import CancelCommand
 from command_service.use_cases.claim_commands import ClaimCommands
+from command_service.use_cases.count_commands import CountCommands
 from command_service.use_cases.dispatch_commands import DispatchCommands
 from command_service.use_cases.fault_memory import ReadFaultMemory
 from command_service.use_cases.manage_vehicles import ManageVehicles
@@ -127,7 +128,7 @@ def _build(settings: Settings, storage: SqlStorage, messaging: Messaging, announ
         ),
         vehicles=ManageVehicles(storage, control, announcer, woken),
         audit=AuditTrail(storage),
-        reports=ReportApi(ReadFaultMemory(storage), Summarise(storage)),
+        reports=ReportApi(ReadFaultMemory(storage), Summarise(storage), CountCommands(storage)),
         connectors=ConnectorApi(
             ClaimCommands(storage, announcer, woken),
             RecordResults(storage, limits, announcer, woken),

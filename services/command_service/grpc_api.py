@@ -68,17 +68,7 @@ class CommandApi(command_pb2_grpc.CommandServiceServicer):
     async def ListCommands(  # noqa: N802
         self, request: command_pb2.ListCommandsRequest, context: "Context"
     ) -> command_pb2.ListCommandsResponse:
-        for status in request.statuses:
-            if status not in list(Status):
-                raise InvalidInput("VALIDATION_FAILED", f"status must be one of {', '.join(Status)}, not {status!r}")
-        filter_ = CommandFilter(
-            vehicle_id=_optional_uuid("vehicle_id", request.vehicle_id),
-            user_id=_optional_uuid("user_id", request.user_id),
-            statuses=tuple(request.statuses),
-            command_name=request.command_name or None,
-            from_=from_microseconds(request.from_us),
-            to=from_microseconds(request.to_us),
-        )
+        filter_ = command_filter(request)
         commands, next_cursor = await self._read.page(filter_, _limit(request.limit), request.cursor)
         return command_pb2.ListCommandsResponse(
             commands=[command_to_proto(command, vin) for command, vin in commands], next_cursor=next_cursor
@@ -274,6 +264,21 @@ def _submit_result(answer: Accepted | ServiceError) -> command_pb2.SubmitResult:
     command, vin = answer
     metrics.COMMANDS_ACCEPTED.labels(command.command_name).inc()
     return command_pb2.SubmitResult(command=command_to_proto(command, vin))
+
+
+def command_filter(request: command_pb2.ListCommandsRequest) -> CommandFilter:
+    """Raises InvalidInput."""
+    for status in request.statuses:
+        if status not in list(Status):
+            raise InvalidInput("VALIDATION_FAILED", f"status must be one of {', '.join(Status)}, not {status!r}")
+    return CommandFilter(
+        vehicle_id=_optional_uuid("vehicle_id", request.vehicle_id),
+        user_id=_optional_uuid("user_id", request.user_id),
+        statuses=tuple(request.statuses),
+        command_name=request.command_name or None,
+        from_=from_microseconds(request.from_us),
+        to=from_microseconds(request.to_us),
+    )
 
 
 def _limit(asked: int) -> int:

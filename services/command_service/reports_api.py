@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from command_service.domain.command import Status
-from command_service.grpc_api import require_uuid
+from command_service.grpc_api import command_filter, require_uuid
 from command_service.grpc_mapping import to_microseconds
+from command_service.use_cases.count_commands import CountCommands
 from command_service.use_cases.fault_memory import EcuFaultMemory, ReadFaultMemory, Reading
 from command_service.use_cases.summary import Hour, Summarise, Summary
 from sovd_protos.reports.v1 import reports_pb2, reports_pb2_grpc
@@ -12,11 +13,14 @@ from sovd_protos.reports.v1 import reports_pb2, reports_pb2_grpc
 if TYPE_CHECKING:
     from service_kit.grpc_errors import Context
 
+_MAX_COUNT = 1_000_000
+
 
 class ReportApi(reports_pb2_grpc.ReportServiceServicer):
-    def __init__(self, fault_memory: ReadFaultMemory, summarise: Summarise) -> None:
+    def __init__(self, fault_memory: ReadFaultMemory, summarise: Summarise, count: CountCommands) -> None:
         self._fault_memory = fault_memory
         self._summarise = summarise
+        self._count = count
 
     async def ReadFaultMemory(  # noqa: N802
         self, request: reports_pb2.ReadFaultMemoryRequest, context: "Context"
@@ -28,6 +32,12 @@ class ReportApi(reports_pb2_grpc.ReportServiceServicer):
         self, request: reports_pb2.SummariseRequest, context: "Context"
     ) -> reports_pb2.Summary:
         return _summary_to_proto(await self._summarise(request.hours))
+
+    async def CountCommands(  # noqa: N802
+        self, request: reports_pb2.CountCommandsRequest, context: "Context"
+    ) -> reports_pb2.CountCommandsResponse:
+        count = await self._count(command_filter(request.filter), min(request.at_most, _MAX_COUNT))
+        return reports_pb2.CountCommandsResponse(count=count)
 
 
 def _summary_to_proto(summary: Summary) -> reports_pb2.Summary:

@@ -18,6 +18,7 @@ from gateway.routes import (
     auth,
     command_types,
     commands,
+    export,
     fault_memory,
     health,
     profile,
@@ -51,7 +52,19 @@ def create_app(state: AppState) -> FastAPI:
     app.state.gateway = state
     install_problem_details(app)
     install_openapi(app)
-    for routes in (commands, auth, profile, users, vehicles, fault_memory, summary, command_types, audit, health):
+    for routes in (
+        export,
+        commands,
+        auth,
+        profile,
+        users,
+        vehicles,
+        fault_memory,
+        summary,
+        command_types,
+        audit,
+        health,
+    ):
         app.include_router(routes.router)
     app.add_api_route(DOCS_PATH, _docs, include_in_schema=False)
     return app
@@ -71,7 +84,7 @@ def create_asgi(state: AppState) -> ASGIApp:
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", CSRF_HEADER, "traceparent"],
             # For the cookie of the refresh token; never for everybody.
             allow_credentials="*" not in settings.cors_origins,
-            expose_headers=["Location", "Retry-After"],
+            expose_headers=["Location", "Retry-After", export.TRUNCATED_HEADER],
             max_age=600,
         )
     if settings.web_directory is not None:

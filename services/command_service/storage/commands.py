@@ -262,12 +262,12 @@ class SqlCommandRepository:
         return list(await self._commands(_cancels_unanswered, {"age": -older_than_seconds, "limit": limit}))
 
     async def page(self, filter_: CommandFilter, limit: int, before: int | None) -> list[Command]:
-        conditions = list(_conditions(filter_, before))
+        conditions = list(conditions_of(filter_, before))
         if not filter_.statuses:
             return list(await self._commands(_newest(conditions, limit), {}))
         # One look per status: each has an index that gives it newest first.
         statuses = sorted(filter_.statuses)
-        looks = [_newest([*conditions, _has_status(status)], limit).subquery() for status in statuses]
+        looks = [_newest([*conditions, has_status(status)], limit).subquery() for status in statuses]
         together = union_all(*(select(look) for look in looks)).subquery()
         newest = select(together).order_by(together.c.accept_number.desc()).limit(at_most(limit))
         return list(await self._commands(newest, {}))
@@ -305,7 +305,7 @@ def _newest(conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any
     return select(*command_columns).where(*conditions).order_by(commands.c.accept_number.desc()).limit(at_most(limit))
 
 
-def _has_status(status: str) -> ColumnElement[bool]:
+def has_status(status: str) -> ColumnElement[bool]:
     if status in ACTIVE:
         return and_(is_value(commands.c.status, status), _is_active)
     if status == Status.PENDING:
@@ -313,7 +313,7 @@ def _has_status(status: str) -> ColumnElement[bool]:
     return and_(is_value(commands.c.final_status, status), commands.c.final_status.is_not(None))
 
 
-def _conditions(filter_: CommandFilter, before: int | None) -> Iterator[ColumnElement[bool]]:
+def conditions_of(filter_: CommandFilter, before: int | None) -> Iterator[ColumnElement[bool]]:
     if before is not None:
         yield commands.c.accept_number < literal(before, BigInteger())
     if filter_.vehicle_id:

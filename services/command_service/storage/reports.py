@@ -1,16 +1,17 @@
 """What is asked about many commands at once, in few statements."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 
 from command_service.domain.command import Command, Status
 from command_service.domain.vehicle import ConnectionStatus
 from command_service.storage import summary
-from command_service.storage.commands import command_columns, command_of
+from command_service.storage.commands import command_columns, command_of, conditions_of, has_status
 from command_service.storage.session import Session, at_most, is_identifier, is_value
 from command_service.storage.tables import commands
-from command_service.use_cases.ports import EndedCount
+from command_service.use_cases.ports import CommandFilter, EndedCount
 
 
 class SqlReportRepository:
@@ -29,6 +30,18 @@ class SqlReportRepository:
             newest.c.responses_deleted_at.is_(None),
         )
         return [command_of(row) for row in await self._session.rows(query.order_by(newest.c.accept_number.desc()))]
+
+    async def count_commands(self, filter_: CommandFilter, at_most_: int) -> int:
+        conditions = list(conditions_of(filter_, None))
+        # One look per status, as for a page.
+        looks = [[*conditions, has_status(status)] for status in sorted(filter_.statuses)] or [conditions]
+        return min(at_most_, sum([await self._count(look, at_most_) for look in looks]))
+
+    async def _count(self, conditions: Sequence[ColumnElement[bool]], limit: int) -> int:
+        numbers = select(commands.c.accept_number).where(*conditions).order_by(commands.c.accept_number.desc())
+        query = select(func.count()).select_from(numbers.limit(at_most(limit)).subquery())
+        (count,) = await self._session.column(query)
+        return int(count)
 
     async def ended_since(self, since: datetime) -> list[EndedCount]:
         return [EndedCount(*row) for row in await self._session.rows(summary.ended_since, {"since": since})]

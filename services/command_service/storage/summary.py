@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Float,
     Select,
     SmallInteger,
     and_,
@@ -49,37 +48,38 @@ def _sqlite_hour(element: hour_of, compiler: SQLCompiler, **options: Any) -> str
     return f"substr({compiler.process(element.clauses, **options)}, 1, 13) || ':00:00.000000+00:00'"
 
 
-class seconds_between(FunctionElement[float]):  # noqa: N801
-    type = Float()
+class class_of_duration(FunctionElement[int]):  # noqa: N801
+    """Of the time between two moments, a class of domain/durations.py."""
+
+    type = SmallInteger()
     inherit_cache = True
 
 
-@compiles(seconds_between, "postgresql")
-def _postgresql_seconds(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(class_of_duration, "postgresql")
+def _postgresql_class(element: class_of_duration, compiler: SQLCompiler, **options: Any) -> str:
     earlier, later = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"extract(epoch FROM {later} - {earlier})::double precision"
+    bounds = ", ".join(map(str, UPPER_BOUNDS))
+    return f"width_bucket(extract(epoch FROM {later} - {earlier})::float8, ARRAY[{bounds}]::float8[])::smallint"
 
 
-@compiles(seconds_between, "sqlite")
-def _sqlite_seconds(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(class_of_duration, "sqlite")
+def _sqlite_class(element: class_of_duration, compiler: SQLCompiler, **options: Any) -> str:
     earlier, later = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"(julianday({later}) - julianday({earlier})) * 86400.0"
+    seconds = f"(julianday({later}) - julianday({earlier})) * 86400.0"
+    cases = " ".join(f"WHEN {seconds} < {bound} THEN {place}" for place, bound in enumerate(UPPER_BOUNDS))
+    return f"CASE {cases} ELSE {len(UPPER_BOUNDS)} END"
 
 
 def _moment(name: str) -> ColumnElement[datetime]:
     return bindparam(name, type_=UtcDateTime())
 
 
-def _number(value: float) -> ColumnElement[Any]:
-    return literal_column(str(value))
-
-
-_seconds = seconds_between(commands.c.started_at, commands.c.completed_at)
 _class = case(
-    (commands.c.final_status != literal_column(f"'{Status.COMPLETED}'"), _number(NO_CLASS)),
-    (commands.c.started_at.is_(None), _number(NO_CLASS)),
-    *((_seconds < _number(bound), _number(place)) for place, bound in enumerate(UPPER_BOUNDS)),
-    else_=_number(len(UPPER_BOUNDS)),
+    (
+        and_(commands.c.final_status == literal_column(f"'{Status.COMPLETED}'"), commands.c.started_at.is_not(None)),
+        class_of_duration(commands.c.started_at, commands.c.completed_at),
+    ),
+    else_=literal_column(str(NO_CLASS), SmallInteger()),
 )
 # The index of retention is the one by the time of the end; it has all whose responses are kept, for a day at least.
 _has_ended = and_(commands.c.completed_at.is_not(None), commands.c.responses_deleted_at.is_(None))
@@ -93,7 +93,7 @@ def _counted(*conditions: ColumnElement[bool]) -> Select[Any]:
         select(
             hour_of(commands.c.created_at).label("hour"),
             commands.c.final_status.label("status"),
-            cast(_class, SmallInteger()).label("duration"),
+            _class.label("duration"),
             func.count().label("ended"),
         )
         .where(*conditions)

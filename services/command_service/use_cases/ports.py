@@ -252,6 +252,8 @@ class ReportRepository(Protocol):
     async def fault_readings(self, vehicle_id: str, among_newest: int) -> list[Command]:
         """The completed ReadDTC commands among the vehicle's newest, newest first, whose responses are still there."""
 
+    async def count_commands(self, filter_: CommandFilter, at_most: int) -> int: ...
+
     async def ended_since(self, since: datetime) -> list[EndedCount]:
         """Of commands sent at or after the hour that begins there."""
 

@@ -4,6 +4,7 @@ import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 
+from sovd_protos.command.v1 import command_pb2
 from sovd_protos.reports.v1 import reports_pb2, reports_pb2_grpc
 from tests.integration.command_service.test_service import COMPLETED, Client, Connector, broker, client, service
 
@@ -40,6 +41,11 @@ async def test_reports(client: Client) -> None:
     assert len(summary.hours) == 24
     assert sum(hour.completed for hour in summary.hours) == 2
     assert 0 < summary.p50_seconds <= summary.p95_seconds < 60
+
+    for statuses, at_most, expected in (([], 10, 3), (["completed", "pending"], 10, 2), ([], 1, 1), (["failed"], 9, 0)):
+        filter_ = command_pb2.ListCommandsRequest(vehicle_id=vehicle_id, statuses=statuses)
+        wanted = reports_pb2.CountCommandsRequest(filter=filter_, at_most=at_most)
+        assert (await reports.CountCommands(wanted)).count >= expected
 
     with pytest.raises(AioRpcError) as caught:
         await reports.ReadFaultMemory(reports_pb2.ReadFaultMemoryRequest(vehicle_id="7"))

@@ -169,6 +169,8 @@ async def _everything(uow: SqlUnitOfWork) -> None:
     await uow.evidence.append([an_evidence(ids[0], 1)])
     await uow.evidence.page(ids[0], 10, 0)
     await uow.reports.fault_readings(vehicle.vehicle_id, 10)
+    await uow.reports.count_commands(CommandFilter(vehicle.vehicle_id, USER, statuses, "ReadDTC", NOW, NOW), 10)
+    await uow.reports.count_commands(CommandFilter(), 10)
     await uow.reports.lock_folded_until()
     await uow.reports.first_unfolded_end(NOW)
     await uow.reports.fold(NOW)

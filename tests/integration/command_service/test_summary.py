@@ -10,6 +10,8 @@ from command_service.domain.command import Command, Status
 from command_service.storage import SCHEMA, SqlStorage
 from command_service.storage.session import Session
 from command_service.storage.unit_of_work import SqlUnitOfWork
+from command_service.use_cases.count_commands import CountCommands
+from command_service.use_cases.ports import CommandFilter
 from command_service.use_cases.summary import SETTLED_AFTER, FoldEndedCommands, Summarise, Summary
 from service_kit.database import downgrade, open_engine
 from service_kit.errors import InvalidInput, Unavailable
@@ -150,6 +152,26 @@ async def test_vehicles_and_what_waits_for_them(storage: SqlStorage) -> None:
     summary = await Summarise(storage)(24)
     assert (summary.vehicles_online, summary.vehicles_offline, summary.waiting_for_offline_vehicles) == (1, 1, 2)
     assert summary.by_status["pending"] == 2
+
+
+async def test_counting_what_a_filter_finds(storage: SqlStorage) -> None:
+    now = await clock(storage)
+    vehicle_id = new_id()
+    commands = [ended(now - HOUR, Status.FAILED), ended(now, Status.COMPLETED), sent(now, vehicle_id=vehicle_id)]
+    await store(storage, commands=commands)
+    expected: list[tuple[dict[str, Any], int]] = [
+        ({}, 3),
+        ({"vehicle_id": vehicle_id}, 1),
+        ({"vehicle_id": "nonsense"}, 0),
+        ({"statuses": ["pending", "failed", "expired"]}, 2),
+        ({"from_": now - SECOND}, 2),
+        ({"to": now - SECOND}, 1),
+        ({"command_name": "ClearDTC"}, 0),
+    ]
+    for filter_, count in expected:
+        assert await CountCommands(storage)(CommandFilter(**filter_), 10) == count, filter_
+    assert await CountCommands(storage)(CommandFilter(), 2) == 2
+    assert await CountCommands(storage)(CommandFilter(statuses=["pending", "failed"]), 1) == 1
 
 
 async def test_nothing_at_all(storage: SqlStorage) -> None:

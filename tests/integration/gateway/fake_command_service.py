@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-from service_kit.errors import Conflict, InvalidInput, NotFound, ServiceError
+from service_kit.errors import Conflict, InvalidInput, NotFound, ServiceError, Unavailable
 from service_kit.grpc_server import create_server
 from sovd_protos.audit.v1 import audit_pb2, audit_pb2_grpc
 from sovd_protos.command.v1 import command_pb2, command_pb2_grpc
@@ -32,6 +32,8 @@ class FakeCommandService(
         self.commands: dict[str, command_pb2.Command] = {}
         self.entries: dict[str, audit_pb2.AuditEntry] = {}
         self.requests: list[Any] = []
+        # Of ListCommands, until it is as if the database went away; below 0 it stays.
+        self.pages_left = -1
         self.summary = reports_pb2.Summary(generated_at_us=now_us())
         self.fault_memory: list[reports_pb2.EcuFaultMemory] = []
         # Raised by RecordAudit for an entry with this action.
@@ -98,6 +100,9 @@ class FakeCommandService(
         self.requests.append(request)
         return self.summary
 
+    async def CountCommands(self, request: reports_pb2.CountCommandsRequest, context: Any) -> Any:
+        return reports_pb2.CountCommandsResponse(count=min(len(self.commands), request.at_most))
+
     # Audit
 
     async def RecordAudit(self, request: audit_pb2.RecordAuditRequest, context: Any) -> Any:
@@ -127,7 +132,16 @@ class FakeCommandService(
         return self._command(request.command_id)
 
     async def ListCommands(self, request: command_pb2.ListCommandsRequest, context: Any) -> Any:
-        return command_pb2.ListCommandsResponse(commands=list(self.commands.values())[: request.limit])
+        self.requests.append(command_pb2.ListCommandsRequest.FromString(request.SerializeToString()))
+        if self.pages_left == 0:
+            raise Unavailable("DATABASE_UNAVAILABLE", "The database is away.")
+        self.pages_left -= 1
+        begin = int(request.cursor or 0)
+        found = list(self.commands.values())[begin : begin + request.limit]
+        end = begin + len(found)
+        return command_pb2.ListCommandsResponse(
+            commands=found, next_cursor=str(end) if end < len(self.commands) else ""
+        )
 
     async def ListResponses(self, request: command_pb2.ListResponsesRequest, context: Any) -> Any:
         self._command(request.command_id)

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from sovd_protos.command.v1 import command_pb2 as sovd__protos_dot_command_dot_v1_dot_command__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sovd_protos/reports/v1/reports.proto\x12\x16sovd_protos.reports.v1\",\n\x16ReadFaultMemoryRequest\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\"d\n\x12\x46\x61ultMemoryReading\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63ompleted_at_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x66\x61ults\x18\x03 \x03(\t\x12\x11\n\ttruncated\x18\x04 \x01(\x08\"\x9f\x01\n\x0e\x45\x63uFaultMemory\x12\x13\n\x0b\x65\x63u_address\x18\x01 \x01(\r\x12:\n\x06latest\x18\x02 \x01(\x0b\x32*.sovd_protos.reports.v1.FaultMemoryReading\x12<\n\x08previous\x18\x03 \x01(\x0b\x32*.sovd_protos.reports.v1.FaultMemoryReading\"O\n\x17ReadFaultMemoryResponse\x12\x34\n\x04\x65\x63us\x18\x01 \x03(\x0b\x32&.sovd_protos.reports.v1.EcuFaultMemory\"!\n\x10SummariseRequest\x12\r\n\x05hours\x18\x01 \x01(\r\"r\n\x04Hour\x12\x10\n\x08start_us\x18\x01 \x01(\x03\x12\x11\n\tcompleted\x18\x02 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x04\x12\x11\n\ttimed_out\x18\x04 \x01(\x04\x12\x0f\n\x07\x65xpired\x18\x05 \x01(\x04\x12\x11\n\tcancelled\x18\x06 \x01(\x04\"\xef\x02\n\x07Summary\x12\x17\n\x0fgenerated_at_us\x18\x01 \x01(\x03\x12\x17\n\x0fvehicles_online\x18\x02 \x01(\x04\x12\x18\n\x10vehicles_offline\x18\x03 \x01(\x04\x12@\n\tby_status\x18\x04 \x03(\x0b\x32-.sovd_protos.reports.v1.Summary.ByStatusEntry\x12$\n\x1cwaiting_for_offline_vehicles\x18\x05 \x01(\x04\x12\x18\n\x0bp50_seconds\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0bp95_seconds\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12+\n\x05hours\x18\x08 \x03(\x0b\x32\x1c.sovd_protos.reports.v1.Hour\x1a/\n\rByStatusEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x42\x0e\n\x0c_p50_secondsB\x0e\n\x0c_p95_seconds2\xdb\x01\n\rReportService\x12r\n\x0fReadFaultMemory\x12..sovd_protos.reports.v1.ReadFaultMemoryRequest\x1a/.sovd_protos.reports.v1.ReadFaultMemoryResponse\x12V\n\tSummarise\x12(.sovd_protos.reports.v1.SummariseRequest\x1a\x1f.sovd_protos.reports.v1.Summaryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sovd_protos/reports/v1/reports.proto\x12\x16sovd_protos.reports.v1\x1a$sovd_protos/command/v1/command.proto\",\n\x16ReadFaultMemoryRequest\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\"d\n\x12\x46\x61ultMemoryReading\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63ompleted_at_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x66\x61ults\x18\x03 \x03(\t\x12\x11\n\ttruncated\x18\x04 \x01(\x08\"\x9f\x01\n\x0e\x45\x63uFaultMemory\x12\x13\n\x0b\x65\x63u_address\x18\x01 \x01(\r\x12:\n\x06latest\x18\x02 \x01(\x0b\x32*.sovd_protos.reports.v1.FaultMemoryReading\x12<\n\x08previous\x18\x03 \x01(\x0b\x32*.sovd_protos.reports.v1.FaultMemoryReading\"O\n\x17ReadFaultMemoryResponse\x12\x34\n\x04\x65\x63us\x18\x01 \x03(\x0b\x32&.sovd_protos.reports.v1.EcuFaultMemory\"!\n\x10SummariseRequest\x12\r\n\x05hours\x18\x01 \x01(\r\"r\n\x04Hour\x12\x10\n\x08start_us\x18\x01 \x01(\x03\x12\x11\n\tcompleted\x18\x02 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x04\x12\x11\n\ttimed_out\x18\x04 \x01(\x04\x12\x0f\n\x07\x65xpired\x18\x05 \x01(\x04\x12\x11\n\tcancelled\x18\x06 \x01(\x04\"\xef\x02\n\x07Summary\x12\x17\n\x0fgenerated_at_us\x18\x01 \x01(\x03\x12\x17\n\x0fvehicles_online\x18\x02 \x01(\x04\x12\x18\n\x10vehicles_offline\x18\x03 \x01(\x04\x12@\n\tby_status\x18\x04 \x03(\x0b\x32-.sovd_protos.reports.v1.Summary.ByStatusEntry\x12$\n\x1cwaiting_for_offline_vehicles\x18\x05 \x01(\x04\x12\x18\n\x0bp50_seconds\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0bp95_seconds\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12+\n\x05hours\x18\x08 \x03(\x0b\x32\x1c.sovd_protos.reports.v1.Hour\x1a/\n\rByStatusEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x42\x0e\n\x0c_p50_secondsB\x0e\n\x0c_p95_seconds\"d\n\x14\x43ountCommandsRequest\x12;\n\x06\x66ilter\x18\x01 \x01(\x0b\x32+.sovd_protos.command.v1.ListCommandsRequest\x12\x0f\n\x07\x61t_most\x18\x02 \x01(\r\"&\n\x15\x43ountCommandsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\r2\xc9\x02\n\rReportService\x12r\n\x0fReadFaultMemory\x12..sovd_protos.reports.v1.ReadFaultMemoryRequest\x1a/.sovd_protos.reports.v1.ReadFaultMemoryResponse\x12V\n\tSummarise\x12(.sovd_protos.reports.v1.SummariseRequest\x1a\x1f.sovd_protos.reports.v1.Summary\x12l\n\rCountCommands\x12,.sovd_protos.reports.v1.CountCommandsRequest\x1a-.sovd_protos.reports.v1.CountCommandsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,22 +34,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SUMMARY_BYSTATUSENTRY']._loaded_options = None
   _globals['_SUMMARY_BYSTATUSENTRY']._serialized_options = b'8\001'
-  _globals['_READFAULTMEMORYREQUEST']._serialized_start=64
-  _globals['_READFAULTMEMORYREQUEST']._serialized_end=108
-  _globals['_FAULTMEMORYREADING']._serialized_start=110
-  _globals['_FAULTMEMORYREADING']._serialized_end=210
-  _globals['_ECUFAULTMEMORY']._serialized_start=213
-  _globals['_ECUFAULTMEMORY']._serialized_end=372
-  _globals['_READFAULTMEMORYRESPONSE']._serialized_start=374
-  _globals['_READFAULTMEMORYRESPONSE']._serialized_end=453
-  _globals['_SUMMARISEREQUEST']._serialized_start=455
-  _globals['_SUMMARISEREQUEST']._serialized_end=488
-  _globals['_HOUR']._serialized_start=490
-  _globals['_HOUR']._serialized_end=604
-  _globals['_SUMMARY']._serialized_start=607
-  _globals['_SUMMARY']._serialized_end=974
-  _globals['_SUMMARY_BYSTATUSENTRY']._serialized_start=895
-  _globals['_SUMMARY_BYSTATUSENTRY']._serialized_end=942
-  _globals['_REPORTSERVICE']._serialized_start=977
-  _globals['_REPORTSERVICE']._serialized_end=1196
+  _globals['_READFAULTMEMORYREQUEST']._serialized_start=102
+  _globals['_READFAULTMEMORYREQUEST']._serialized_end=146
+  _globals['_FAULTMEMORYREADING']._serialized_start=148
+  _globals['_FAULTMEMORYREADING']._serialized_end=248
+  _globals['_ECUFAULTMEMORY']._serialized_start=251
+  _globals['_ECUFAULTMEMORY']._serialized_end=410
+  _globals['_READFAULTMEMORYRESPONSE']._serialized_start=412
+  _globals['_READFAULTMEMORYRESPONSE']._serialized_end=491
+  _globals['_SUMMARISEREQUEST']._serialized_start=493
+  _globals['_SUMMARISEREQUEST']._serialized_end=526
+  _globals['_HOUR']._serialized_start=528
+  _globals['_HOUR']._serialized_end=642
+  _globals['_SUMMARY']._serialized_start=645
+  _globals['_SUMMARY']._serialized_end=1012
+  _globals['_SUMMARY_BYSTATUSENTRY']._serialized_start=933
+  _globals['_SUMMARY_BYSTATUSENTRY']._serialized_end=980
+  _globals['_COUNTCOMMANDSREQUEST']._serialized_start=1014
+  _globals['_COUNTCOMMANDSREQUEST']._serialized_end=1114
+  _globals['_COUNTCOMMANDSRESPONSE']._serialized_start=1116
+  _globals['_COUNTCOMMANDSRESPONSE']._serialized_end=1154
+  _globals['_REPORTSERVICE']._serialized_start=1157
+  _globals['_REPORTSERVICE']._serialized_end=1486
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,11 @@ class ReportServiceStub:
                 request_serializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.SummariseRequest.SerializeToString,
                 response_deserializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.Summary.FromString,
                 _registered_method=True)
+        self.CountCommands = channel.unary_unary(
+                '/sovd_protos.reports.v1.ReportService/CountCommands',
+                request_serializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.CountCommandsRequest.SerializeToString,
+                response_deserializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.CountCommandsResponse.FromString,
+                _registered_method=True)
 
 
 class ReportServiceServicer:
@@ -65,6 +70,12 @@ class ReportServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountCommands(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReportServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +88,11 @@ def add_ReportServiceServicer_to_server(servicer, server):
                     servicer.Summarise,
                     request_deserializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.SummariseRequest.FromString,
                     response_serializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.Summary.SerializeToString,
+            ),
+            'CountCommands': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountCommands,
+                    request_deserializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.CountCommandsRequest.FromString,
+                    response_serializer=sovd__protos_dot_reports_dot_v1_dot_reports__pb2.CountCommandsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +150,33 @@ class ReportService:
             '/sovd_protos.reports.v1.ReportService/Summarise',
             sovd__protos_dot_reports_dot_v1_dot_reports__pb2.SummariseRequest.SerializeToString,
             sovd__protos_dot_reports_dot_v1_dot_reports__pb2.Summary.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountCommands(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sovd_protos.reports.v1.ReportService/CountCommands',
+            sovd__protos_dot_reports_dot_v1_dot_reports__pb2.CountCommandsRequest.SerializeToString,
+            sovd__protos_dot_reports_dot_v1_dot_reports__pb2.CountCommandsResponse.FromString,
             options,
             channel_credentials,
             insecure,

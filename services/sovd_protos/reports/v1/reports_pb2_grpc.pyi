@@ -37,6 +37,7 @@ class ReportServiceStub:
     """The newest readings of each ECU's fault memory."""
     Summarise: _grpc.UnaryUnaryMultiCallable[_reports_pb2.SummariseRequest, _reports_pb2.Summary]
     """The fleet now, and the commands of the last hours."""
+    CountCommands: _grpc.UnaryUnaryMultiCallable[_reports_pb2.CountCommandsRequest, _reports_pb2.CountCommandsResponse]
 
 @_typing.type_check_only
 class ReportServiceAsyncStub(ReportServiceStub):
@@ -47,6 +48,7 @@ class ReportServiceAsyncStub(ReportServiceStub):
     """The newest readings of each ECU's fault memory."""
     Summarise: _aio.UnaryUnaryMultiCallable[_reports_pb2.SummariseRequest, _reports_pb2.Summary]  # type: ignore[assignment]
     """The fleet now, and the commands of the last hours."""
+    CountCommands: _aio.UnaryUnaryMultiCallable[_reports_pb2.CountCommandsRequest, _reports_pb2.CountCommandsResponse]  # type: ignore[assignment]
 
 class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the gateway asks for to show it at a glance. Times are microseconds since the Unix epoch, UTC."""
@@ -66,5 +68,12 @@ class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_reports_pb2.Summary, _abc.Awaitable[_reports_pb2.Summary]]:
         """The fleet now, and the commands of the last hours."""
+
+    @_abc_1.abstractmethod
+    def CountCommands(
+        self,
+        request: _reports_pb2.CountCommandsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reports_pb2.CountCommandsResponse, _abc.Awaitable[_reports_pb2.CountCommandsResponse]]: ...
 
 def add_ReportServiceServicer_to_server(servicer: ReportServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
