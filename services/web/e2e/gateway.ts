@@ -30,7 +30,7 @@ export class Gateway {
   async begin(): Promise<void> {
     const args = ['-m', 'sovd_cli', 'up', '--port', String(this.port), '--data-dir', this.data];
     const env = { ...process.env, PYTHONPATH: join(REPOSITORY, 'services') };
-    this.process = spawn(PYTHON, args, { env, cwd: REPOSITORY, stdio: ['ignore', 'ignore', 'inherit'] });
+    this.process = spawn(PYTHON, args, { env, cwd: REPOSITORY, stdio: 'ignore' });
     const deadline = Date.now() + START_MS;
     while (!(await this.isReady())) {
       if (Date.now() > deadline || this.process.exitCode !== null) throw new Error('the system did not start');

@@ -60,7 +60,8 @@ export async function fillEcu(page: Page, address: string): Promise<void> {
 
 export async function violations(page: Page): Promise<string[]> {
   await page.mouse.move(0, 0);
-  await page.getByRole('tooltip').waitFor({ state: 'detached' });
+  // What fades away is faint for a moment.
+  await page.locator('[role=tooltip], [role=listbox]').waitFor({ state: 'detached' });
   await page.evaluate(AXE);
   const found = await page.evaluate(() =>
     (globalThis as unknown as { axe: { run: () => Promise<AxeResults> } }).axe.run(),

@@ -257,45 +257,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: {
-            parameters: {
-                query?: {
-                    vehicle_id?: string | null;
-                    user_id?: string | null;
-                    /** @description Any of these; repeat the parameter. */
-                    status?: ("pending" | "dispatched" | "in_progress" | "completed" | "failed" | "timed_out" | "expired" | "cancelled")[];
-                    command_name?: string | null;
-                    /** @description Sent at this time or later. */
-                    from?: string | null;
-                    /** @description Sent before this time. */
-                    to?: string | null;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description OK */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "text/csv": string;
-                    };
-                };
-                /** @description x */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /**
+         * Export Commands
+         * @description What the list of commands finds, as CSV. A download that breaks off is not complete.
+         */
+        get: operations["export_commands_api_v1_commands_export_csv_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3134,6 +3100,117 @@ export interface operations {
                      *       "detail": "the body may have at most 1048576 bytes",
                      *       "status": 413,
                      *       "title": "Request Entity Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "VALIDATION_FAILED",
+                     *       "detail": "query.limit: Input should be greater than or equal to 1",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "RATE_LIMITED",
+                     *       "detail": "too many requests; 600 per 60 seconds are allowed",
+                     *       "details": {
+                     *         "retry_after_seconds": 1
+                     *       },
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "COMMAND_SERVICE_UNAVAILABLE",
+                     *       "detail": "The command service is not available; try again.",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_commands_api_v1_commands_export_csv_get: {
+        parameters: {
+            query?: {
+                vehicle_id?: string | null;
+                user_id?: string | null;
+                /** @description Any of these; repeat the parameter. */
+                status?: ("pending" | "dispatched" | "in_progress" | "completed" | "failed" | "timed_out" | "expired" | "cancelled")[];
+                command_name?: string | null;
+                /** @description Sent at this time or later. */
+                from?: string | null;
+                /** @description Sent before this time. */
+                to?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A line with the names of the columns, then one per command, newest first, at most 100000. */
+            200: {
+                headers: {
+                    /** @description `true` where there are more. */
+                    "X-Truncated"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example command_id,created_at,status,…
+                     *     01970c3a-…,2026-01-31T12:00:00.000000Z,completed,…
+                     */
+                    "text/csv": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "TOKEN_EXPIRED",
+                     *       "detail": "the access token has expired; use the refresh token",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
                      *       "type": "about:blank"
                      *     }
                      */
