@@ -11,19 +11,24 @@ from command_service.connector_api import ConnectorApi
 from command_service.connector_control import MessagingConnectorControl
 from command_service.demo_data import create_demo_vehicles
 from command_service.dispatch import Dispatcher, WokenVehicles
+from command_service.folding import keep_folding
 from command_service.grpc_api import AuditApi, CommandApi, VehicleApi
 from command_service.live_announcer import LiveAnnouncer
+from command_service.reports_api import ReportApi
 from command_service.settings import Settings
 from command_service.storage import SCHEMA, SqlStorage, is_migrated
 from command_service.use_cases.audit_trail import AuditTrail
 from command_service.use_cases.cancel_command import CancelCommand
 from command_service.use_cases.claim_commands import ClaimCommands
+from command_service.use_cases.count_commands import CountCommands
 from command_service.use_cases.dispatch_commands import DispatchCommands
+from command_service.use_cases.fault_memory import ReadFaultMemory
 from command_service.use_cases.manage_vehicles import ManageVehicles
 from command_service.use_cases.read_commands import ReadCommands
 from command_service.use_cases.record_results import RecordResults
 from command_service.use_cases.recover_commands import RecoverCommands
 from command_service.use_cases.submit_commands import SubmitCommands
+from command_service.use_cases.summary import FoldEndedCommands, Summarise
 from command_service.use_cases.vehicle_sessions import VehicleSessions
 from command_service.watchdog import Watchdog, keep_clean, keep_sealing
 from service_kit.backoff import Backoff
@@ -39,6 +44,7 @@ from service_kit.messaging.rabbitmq import RabbitMessaging
 from sovd_protos.audit.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from sovd_protos.command.v1.command_pb2_grpc import add_CommandServiceServicer_to_server
 from sovd_protos.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
+from sovd_protos.reports.v1.reports_pb2_grpc import add_ReportServiceServicer_to_server
 from sovd_protos.vehicle.v1.vehicle_pb2_grpc import add_VehicleServiceServicer_to_server
 
 _log = get_logger(__name__)
@@ -58,6 +64,7 @@ class _Parts:
     commands: CommandApi
     vehicles: ManageVehicles
     audit: AuditTrail
+    reports: ReportApi
     connectors: ConnectorApi
     dispatcher: Dispatcher
     control: MessagingConnectorControl
@@ -92,6 +99,7 @@ async def compose(
         add_CommandServiceServicer_to_server(parts.commands, server)
         add_VehicleServiceServicer_to_server(VehicleApi(parts.vehicles), server)
         add_AuditServiceServicer_to_server(AuditApi(parts.audit), server)
+        add_ReportServiceServicer_to_server(parts.reports, server)
         add_ConnectorServiceServicer_to_server(parts.connectors, server)
         await server.start()
 
@@ -120,6 +128,7 @@ def _build(settings: Settings, storage: SqlStorage, messaging: Messaging, announ
         ),
         vehicles=ManageVehicles(storage, control, announcer, woken),
         audit=AuditTrail(storage),
+        reports=ReportApi(ReadFaultMemory(storage), Summarise(storage), CountCommands(storage)),
         connectors=ConnectorApi(
             ClaimCommands(storage, announcer, woken),
             RecordResults(storage, limits, announcer, woken),
@@ -140,6 +149,7 @@ async def _start_when_migrated(
     service.background(parts.dispatcher.run(), "dispatcher")
     service.background(parts.watchdog.run(), "watchdog")
     service.background(keep_sealing(parts.audit), "audit sealer")
+    service.background(keep_folding(FoldEndedCommands(storage)), "counts of ended commands")
     service.background(keep_clean(storage, settings.response_retention_days), "clean-up")
     while True:
         service.set_ready(await _answers(storage))

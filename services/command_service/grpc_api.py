@@ -63,22 +63,12 @@ class CommandApi(command_pb2_grpc.CommandServiceServicer):
     async def GetCommand(  # noqa: N802
         self, request: command_pb2.GetCommandRequest, context: "Context"
     ) -> command_pb2.Command:
-        return command_to_proto(*await self._read.get(_require_uuid("command_id", request.command_id)))
+        return command_to_proto(*await self._read.get(require_uuid("command_id", request.command_id)))
 
     async def ListCommands(  # noqa: N802
         self, request: command_pb2.ListCommandsRequest, context: "Context"
     ) -> command_pb2.ListCommandsResponse:
-        for status in request.statuses:
-            if status not in list(Status):
-                raise InvalidInput("VALIDATION_FAILED", f"status must be one of {', '.join(Status)}, not {status!r}")
-        filter_ = CommandFilter(
-            vehicle_id=_optional_uuid("vehicle_id", request.vehicle_id),
-            user_id=_optional_uuid("user_id", request.user_id),
-            statuses=tuple(request.statuses),
-            command_name=request.command_name or None,
-            from_=from_microseconds(request.from_us),
-            to=from_microseconds(request.to_us),
-        )
+        filter_ = command_filter(request)
         commands, next_cursor = await self._read.page(filter_, _limit(request.limit), request.cursor)
         return command_pb2.ListCommandsResponse(
             commands=[command_to_proto(command, vin) for command, vin in commands], next_cursor=next_cursor
@@ -87,7 +77,7 @@ class CommandApi(command_pb2_grpc.CommandServiceServicer):
     async def ListResponses(  # noqa: N802
         self, request: command_pb2.ListResponsesRequest, context: "Context"
     ) -> command_pb2.ListResponsesResponse:
-        command_id = _require_uuid("command_id", request.command_id)
+        command_id = require_uuid("command_id", request.command_id)
         responses, has_more = await self._read.responses(command_id, request.after, _limit(request.limit))
         return command_pb2.ListResponsesResponse(
             responses=[response_to_proto(response) for response in responses], has_more=has_more
@@ -96,7 +86,7 @@ class CommandApi(command_pb2_grpc.CommandServiceServicer):
     async def ListEvidence(  # noqa: N802
         self, request: command_pb2.ListEvidenceRequest, context: "Context"
     ) -> command_pb2.ListEvidenceResponse:
-        command_id = _require_uuid("command_id", request.command_id)
+        command_id = require_uuid("command_id", request.command_id)
         evidence, next_cursor = await self._read.evidence(command_id, _limit(request.limit), request.cursor)
         return command_pb2.ListEvidenceResponse(
             evidence=[evidence_to_proto(one) for one in evidence], next_cursor=next_cursor
@@ -105,7 +95,7 @@ class CommandApi(command_pb2_grpc.CommandServiceServicer):
     async def CancelCommand(  # noqa: N802
         self, request: command_pb2.CancelCommandRequest, context: "Context"
     ) -> command_pb2.CancelCommandResponse:
-        command_id = _require_uuid("command_id", request.command_id)
+        command_id = require_uuid("command_id", request.command_id)
         outcome, command, vin = await self._cancel(command_id, actor_from_proto(request.actor))
         return command_pb2.CancelCommandResponse(outcome=outcome, command=command_to_proto(command, vin))
 
@@ -113,7 +103,7 @@ class CommandApi(command_pb2_grpc.CommandServiceServicer):
         self, request: command_pb2.ReadUpdatesRequest, context: "Context"
     ) -> command_pb2.ReadUpdatesResponse:
         known = [
-            KnownState(_require_uuid("command_id", state.command_id), state.after, state.revision)
+            KnownState(require_uuid("command_id", state.command_id), state.after, state.revision)
             for state in request.known
         ]
         answer = command_pb2.ReadUpdatesResponse()
@@ -155,7 +145,7 @@ class VehicleApi(vehicle_pb2_grpc.VehicleServiceServicer):
         self, request: vehicle_pb2.ListVehiclesRequest, context: "Context"
     ) -> vehicle_pb2.ListVehiclesResponse:
         vehicles, next_cursor = await self._vehicles.page(
-            request.search, request.connection_status, _limit(request.limit), request.cursor
+            request.search, request.connection_status, _limit(request.limit), request.cursor, request.sort
         )
         return vehicle_pb2.ListVehiclesResponse(
             vehicles=[vehicle_to_proto(vehicle) for vehicle in vehicles], next_cursor=next_cursor
@@ -164,7 +154,7 @@ class VehicleApi(vehicle_pb2_grpc.VehicleServiceServicer):
     async def GetVehicle(  # noqa: N802
         self, request: vehicle_pb2.GetVehicleRequest, context: "Context"
     ) -> vehicle_pb2.Vehicle:
-        return vehicle_to_proto(await self._vehicles.get(_require_uuid("vehicle_id", request.vehicle_id)))
+        return vehicle_to_proto(await self._vehicles.get(require_uuid("vehicle_id", request.vehicle_id)))
 
     async def CreateVehicle(  # noqa: N802
         self, request: vehicle_pb2.CreateVehicleRequest, context: "Context"
@@ -188,13 +178,13 @@ class VehicleApi(vehicle_pb2_grpc.VehicleServiceServicer):
         }
         if request.HasField("link"):
             given["link"] = (request.link.kind, request.link.address)
-        vehicle_id = _require_uuid("vehicle_id", request.vehicle_id)
+        vehicle_id = require_uuid("vehicle_id", request.vehicle_id)
         return vehicle_to_proto(await self._vehicles.update(actor_from_proto(request.actor), vehicle_id, **given))
 
     async def DeleteVehicle(  # noqa: N802
         self, request: vehicle_pb2.DeleteVehicleRequest, context: "Context"
     ) -> vehicle_pb2.DeleteVehicleResponse:
-        vehicle_id = _require_uuid("vehicle_id", request.vehicle_id)
+        vehicle_id = require_uuid("vehicle_id", request.vehicle_id)
         await self._vehicles.delete(actor_from_proto(request.actor), vehicle_id)
         return vehicle_pb2.DeleteVehicleResponse()
 
@@ -207,7 +197,7 @@ class AuditApi(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.RecordAuditRequest, context: "Context"
     ) -> audit_pb2.RecordAuditResponse:
         for entry in request.entries:
-            _require_uuid("entry_id", entry.entry_id)
+            require_uuid("entry_id", entry.entry_id)
         await self._audit.record([audit_entry_from_proto(entry) for entry in request.entries])
         return audit_pb2.RecordAuditResponse()
 
@@ -276,11 +266,26 @@ def _submit_result(answer: Accepted | ServiceError) -> command_pb2.SubmitResult:
     return command_pb2.SubmitResult(command=command_to_proto(command, vin))
 
 
+def command_filter(request: command_pb2.ListCommandsRequest) -> CommandFilter:
+    """Raises InvalidInput."""
+    for status in request.statuses:
+        if status not in list(Status):
+            raise InvalidInput("VALIDATION_FAILED", f"status must be one of {', '.join(Status)}, not {status!r}")
+    return CommandFilter(
+        vehicle_id=_optional_uuid("vehicle_id", request.vehicle_id),
+        user_id=_optional_uuid("user_id", request.user_id),
+        statuses=tuple(request.statuses),
+        command_name=request.command_name or None,
+        from_=from_microseconds(request.from_us),
+        to=from_microseconds(request.to_us),
+    )
+
+
 def _limit(asked: int) -> int:
     return min(asked, _MAX_PAGE) if asked else _DEFAULT_PAGE
 
 
-def _require_uuid(name: str, value: str) -> str:
+def require_uuid(name: str, value: str) -> str:
     try:
         return str(UUID(value))
     except ValueError:
@@ -288,4 +293,4 @@ def _require_uuid(name: str, value: str) -> str:
 
 
 def _optional_uuid(name: str, value: str) -> str | None:
-    return _require_uuid(name, value) if value else None
+    return require_uuid(name, value) if value else None

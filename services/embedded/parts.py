@@ -1,5 +1,6 @@
 """The settings of each part: SQLite in the data directory, free ports on loopback, demo data."""
 
+from pathlib import Path
 from typing import Any
 
 import command_service.settings
@@ -10,6 +11,7 @@ from embedded.data_directory import DataDirectory
 from embedded.settings import Settings
 
 LOOPBACK = "127.0.0.1"
+BUILT_WEB = Path(__file__).parents[1] / "web" / "dist"
 # Where adapters are given, nobody dials these.
 NO_REDIS = "redis://in-memory/0"
 NO_RABBITMQ = "amqp://in-memory/"
@@ -47,6 +49,7 @@ def gateway_settings(settings: Settings, command_service_port: int) -> gateway.s
         jwt_secret=settings.jwt_secret,
         http_host=settings.host,
         http_port=settings.port,
+        web_directory=settings.web_directory or _built_web(),
         demo_data=True,
     )
 
@@ -60,6 +63,10 @@ def vehicle_simulator_settings(settings: Settings, connector_port: int) -> vehic
         demo_data=True,
         ledger_file=settings.data_dir / "vehicles.ledger",
     )
+
+
+def _built_web() -> Path | None:
+    return BUILT_WEB if (BUILT_WEB / "index.html").is_file() else None
 
 
 def _common(settings: Settings) -> dict[str, Any]:

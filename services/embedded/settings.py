@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
+from gateway.settings import WEB_DIRECTORY, WebDirectory
 from service_kit.settings import Port, ServiceSettings
 
 
@@ -13,5 +14,7 @@ class Settings(ServiceSettings):
     host: str
     port: Port
     data_dir: Path
+    # Else the one that is built in services/web, if it is.
+    web_directory: WebDirectory | None = Field(default=None, description=WEB_DIRECTORY)
     jwt_secret: SecretStr
     vehicle_credential_secret: SecretStr

@@ -37,6 +37,15 @@ def _only_rfc_3339(value: object) -> object:
     return value
 
 
+def _only_true_or_false(value: object) -> object:
+    # In a query, pydantic would take "on" and "1" as well.
+    if isinstance(value, str):
+        if value not in ("true", "false"):
+            raise ValueError("should be true or false")
+        return value == "true"
+    return value
+
+
 Uuid = Annotated[
     str,
     StringConstraints(pattern=UUID_PATTERN, to_lower=True),
@@ -45,6 +54,8 @@ Uuid = Annotated[
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=NO_NUL)]
 Cursor = Annotated[str, StringConstraints(max_length=512, pattern=NO_NUL)]
 Limit = Annotated[int, Field(ge=1, le=200)]
+Flag = Annotated[bool, BeforeValidator(_only_true_or_false)]
+NewPassword = Annotated[str, StringConstraints(min_length=12, max_length=256, pattern=NO_NUL)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_only_rfc_3339), Field(examples=["2026-01-31T12:00:00Z"])]
 
 
@@ -52,8 +63,11 @@ def rfc3339(microseconds: int) -> str | None:
     """Microseconds since the epoch, as the services exchange them, for people and browsers; 0 means "not yet"."""
     if not microseconds:
         return None
-    moment = datetime.fromtimestamp(microseconds / 1_000_000, UTC)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return moment_text(datetime.fromtimestamp(microseconds / 1_000_000, UTC))
+
+
+def moment_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def to_microseconds(moment: datetime | None) -> int:

@@ -12,8 +12,23 @@ from gateway.app_state import AppState
 from gateway.middleware import DOCS_PATH, BodyLimit, RequestEdge
 from gateway.openapi import install_openapi
 from gateway.problem_details import install_problem_details
-from gateway.routes import audit, auth, command_types, commands, health, vehicles, websockets
+from gateway.refresh_cookie import CSRF_HEADER
+from gateway.routes import (
+    audit,
+    auth,
+    command_types,
+    commands,
+    export,
+    fault_memory,
+    health,
+    profile,
+    summary,
+    users,
+    vehicles,
+    websockets,
+)
 from gateway.shortcut import Shortcut
+from gateway.web_pages import WebPages
 
 TITLE = "sovd-webapp"
 DESCRIPTION = (
@@ -37,7 +52,19 @@ def create_app(state: AppState) -> FastAPI:
     app.state.gateway = state
     install_problem_details(app)
     install_openapi(app)
-    for routes in (commands, auth, vehicles, command_types, audit, health):
+    for routes in (
+        export,
+        commands,
+        auth,
+        profile,
+        users,
+        vehicles,
+        fault_memory,
+        summary,
+        command_types,
+        audit,
+        health,
+    ):
         app.include_router(routes.router)
     app.add_api_route(DOCS_PATH, _docs, include_in_schema=False)
     return app
@@ -54,10 +81,14 @@ def create_asgi(state: AppState) -> ASGIApp:
             asgi,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "traceparent"],
-            expose_headers=["Location", "Retry-After"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", CSRF_HEADER, "traceparent"],
+            # For the cookie of the refresh token; never for everybody.
+            allow_credentials="*" not in settings.cors_origins,
+            expose_headers=["Location", "Retry-After", export.TRUNCATED_HEADER],
             max_age=600,
         )
+    if settings.web_directory is not None:
+        asgi = WebPages(asgi, settings.web_directory)
     return websockets.WebSockets(app, RequestEdge(asgi))
 
 

@@ -15,14 +15,17 @@ if TYPE_CHECKING:  # the parts are looked up here, not made: importing them woul
     from gateway.health import Health
     from gateway.live_updates import LiveUpdates
     from gateway.logins import Logins
+    from gateway.own_profile import OwnProfile
     from gateway.rate_limits import RateLimits
     from gateway.session_guard import SessionGuard
     from gateway.settings import GatewaySettings
     from gateway.storage.repositories import Users
     from gateway.tokens import AccessTokens
+    from gateway.user_accounts import UserAccounts
     from service_kit.lifecycle import Lifecycle
     from service_kit.live_events.port import LiveEvents
     from sovd_protos.audit.v1.audit_pb2_grpc import AuditServiceAsyncStub
+    from sovd_protos.reports.v1.reports_pb2_grpc import ReportServiceAsyncStub
     from sovd_protos.vehicle.v1.vehicle_pb2_grpc import VehicleServiceAsyncStub
 
 
@@ -34,10 +37,13 @@ class AppState:
     live_events: LiveEvents
     vehicles: VehicleServiceAsyncStub
     audit_service: AuditServiceAsyncStub
+    reports: ReportServiceAsyncStub
     command_client: CommandClient
     live_updates: LiveUpdates
     access_tokens: AccessTokens
     users: Users
+    accounts: UserAccounts
+    profile: OwnProfile
     logins: Logins
     sessions: SessionGuard
     rate_limits: RateLimits

@@ -16,15 +16,19 @@ from gateway.command_client import CommandClient
 from gateway.health import Health
 from gateway.live_updates import LiveUpdates
 from gateway.logins import Logins
+from gateway.own_profile import OwnProfile
 from gateway.passwords import Passwords
 from gateway.rate_limits import RateLimits, SharedCounter
 from gateway.server import HttpServer
 from gateway.session_guard import SessionGuard
 from gateway.settings import GatewaySettings, rate
 from gateway.storage import is_migrated
+from gateway.storage.own_sessions import OwnSessions
 from gateway.storage.repositories import AuditOutbox, LoginSessions, Users, ping
 from gateway.storage.tables import SCHEMA
+from gateway.storage.user_directory import UserDirectory
 from gateway.tokens import AccessTokens
+from gateway.user_accounts import UserAccounts
 from service_kit.database import cause_of, open_engine
 from service_kit.errors import ServiceError
 from service_kit.grpc_channel import open_channel
@@ -34,6 +38,7 @@ from service_kit.live_events.port import LiveEvents
 from service_kit.live_events.redis import RedisLiveEvents
 from service_kit.logging import get_logger
 from sovd_protos.audit.v1.audit_pb2_grpc import AuditServiceStub
+from sovd_protos.reports.v1.reports_pb2_grpc import ReportServiceStub
 from sovd_protos.vehicle.v1.vehicle_pb2_grpc import VehicleServiceStub
 
 # As REDIS_URL: see settings.py.
@@ -87,10 +92,15 @@ def _build_state(
         live_events=live_events,
         vehicles=VehicleServiceStub(channel),
         audit_service=AuditServiceStub(channel),
+        reports=ReportServiceStub(channel),
         command_client=command_client,
         live_updates=LiveUpdates(live_events, command_client.read_updates),
         access_tokens=access_tokens,
         users=users,
+        accounts=UserAccounts(
+            users=users, directory=UserDirectory(engine), passwords=passwords, guard=guard, audit=audit
+        ),
+        profile=OwnProfile(users=users, sessions=OwnSessions(engine), passwords=passwords, guard=guard, audit=audit),
         logins=Logins(
             users=users,
             sessions=sessions,

@@ -5,6 +5,7 @@ import hashlib
 import secrets
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from sovd_protos.audit.v1.audit_pb2 import AuditEntry
 
 TICKET_SECONDS = 30
 HOUSEKEEPING_SECONDS = 600.0
+MAX_USER_AGENT = 256
 UNKNOWN_REFRESH_TOKEN = "the refresh token is not valid; log in again"  # noqa: S105  a message
 
 log = get_logger(__name__)
@@ -67,17 +69,17 @@ class Logins:
         self._session_lifetime = timedelta(seconds=session_seconds)
         self._clock = clock
 
-    async def log_in(self, username: str, password: str, remote_address: str) -> TokenPair:
+    async def log_in(self, username: str, password: str, remote_address: str, user_agent: str = "") -> TokenPair:
         """Raises INVALID_CREDENTIALS for an unknown user, a wrong password and a deactivated user alike."""
         stored = await self._users.find(username.lower())
         verified = await self._passwords.verify(stored.password_hash if stored else None, password)
         if stored is None or not verified or not stored.user.is_active:
-            LOGINS.labels("failure").inc()
-            self._audit.record(audit_entry("user.login", "failure", actor_name=username, remote_address=remote_address))
-            raise NotAuthenticated("INVALID_CREDENTIALS", "the username or the password is wrong")
-        await self._refresh_hash(stored, password)
+            raise self._refusal(username, remote_address)
+        pair = await self._open_session(await self._with_fresh_hash(stored, password), remote_address, user_agent)
+        if pair is None:
+            raise self._refusal(username, remote_address)
         LOGINS.labels("success").inc()
-        return await self._open_session(stored, remote_address)
+        return pair
 
     async def refresh(self, refresh_token: str, remote_address: str) -> TokenPair:
         """The next pair of the same session. A token shown for the second time ends the session."""
@@ -130,20 +132,28 @@ class Logins:
             except ServiceError as error:
                 log.warning("old_login_sessions_not_removed", reason=error.message)
 
-    async def _open_session(self, stored: StoredUser, remote_address: str) -> TokenPair:
+    async def _open_session(self, stored: StoredUser, remote_address: str, user_agent: str) -> TokenPair | None:
+        """None: while the password was verified, the user was deactivated or changed."""
         user = CurrentUser(stored.user.user_id, stored.user.username, stored.user.role, str(uuid.uuid4()))
         refresh_token, now = secrets.token_urlsafe(32), self._clock()
-        session = LoginSession(
-            user.sid, user.user_id, _hash(refresh_token), now + self._session_lifetime, remote_address[:64]
-        )
-        await self._sessions.open(session, now, _entry("user.login", "success", remote_address, user))
+        expires_at, seen_as = now + self._session_lifetime, user_agent[:MAX_USER_AGENT] or None
+        session = LoginSession(user.sid, _hash(refresh_token), expires_at, remote_address[:64], seen_as)
+        if not await self._sessions.open(session, stored, now, _entry("user.login", "success", remote_address, user)):
+            return None
         self._audit.notify()
         return self._pair(user, refresh_token)
+
+    def _refusal(self, username: str, remote_address: str) -> NotAuthenticated:
+        LOGINS.labels("failure").inc()
+        self._audit.record(audit_entry("user.login", "failure", actor_name=username, remote_address=remote_address))
+        return NotAuthenticated("INVALID_CREDENTIALS", "the username or the password is wrong")
 
     def _pair(self, user: CurrentUser, refresh_token: str) -> TokenPair:
         return TokenPair(self._access_tokens.issue(user), refresh_token, self._access_tokens.lifetime_seconds)
 
-    async def _refresh_hash(self, stored: StoredUser, password: str) -> None:
-        if self._passwords.is_outdated(stored.password_hash):
-            new_hash = await self._passwords.hash(password)
-            await self._users.set_password_hash(stored.user.user_id, new_hash, self._clock())
+    async def _with_fresh_hash(self, stored: StoredUser, password: str) -> StoredUser:
+        if not self._passwords.is_outdated(stored.password_hash):
+            return stored
+        renewed = replace(stored, password_hash=await self._passwords.hash(password))
+        await self._users.renew_password_hash(stored, renewed.password_hash, self._clock())
+        return renewed

@@ -18,17 +18,19 @@ log = get_logger(__name__)
 Headers = list[tuple[bytes, bytes]]
 
 UNMATCHED = "unmatched"
+# Where a part of the application says with which headers it is to be answered; else it is the API.
+SCOPE_HEADERS = "sovd.headers"
 # Asked every few seconds by whoever runs the service.
 _PROBES = ("/health/", "/metrics")
 
-_COMMON_HEADERS: Headers = [
+COMMON_HEADERS: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 ]
 _API_HEADERS: Headers = [
-    *_COMMON_HEADERS,
+    *COMMON_HEADERS,
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 ]
@@ -36,7 +38,7 @@ _API_HEADERS: Headers = [
 DOCS_PATH = "/docs"
 _CDN = "https://cdn.jsdelivr.net"
 _DOCS_HEADERS: Headers = [
-    *_COMMON_HEADERS,
+    *COMMON_HEADERS,
     (
         b"content-security-policy",
         f"default-src 'none'; script-src {_CDN} 'unsafe-inline'; style-src {_CDN} 'unsafe-inline'; "
@@ -66,13 +68,12 @@ class RequestEdge:
             return
         started = time.perf_counter()
         status = 500
-        own_headers = _headers_for(scope)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *own_headers]
+                message["headers"] = [*message.get("headers", ()), *_headers_for(scope)]
             await send(message)
 
         method = scope["method"]
@@ -110,7 +111,7 @@ class RequestEdge:
 
 
 def _headers_for(scope: Scope) -> Headers:
-    headers = _DOCS_HEADERS if scope["path"] == DOCS_PATH else _API_HEADERS
+    headers: Headers = scope.get(SCOPE_HEADERS) or (_DOCS_HEADERS if scope["path"] == DOCS_PATH else _API_HEADERS)
     return [*headers, _ONLY_HTTPS] if scope["scheme"] == "https" else headers
 
 

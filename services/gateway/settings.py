@@ -1,5 +1,6 @@
 """What the gateway reads from the environment."""
 
+from pathlib import Path
 from typing import Annotated
 
 from limits import RateLimitItem, parse
@@ -16,6 +17,7 @@ from service_kit.settings import (
 )
 
 SHORTEST_JWT_SECRET = 32
+WEB_DIRECTORY = "the directory of the built web interface"
 
 
 def _is_rate(value: str) -> str:
@@ -38,7 +40,14 @@ def _are_long(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     return values
 
 
+def _has_pages(value: Path) -> Path:
+    if not (value / "index.html").is_file():
+        raise ValueError("has no index.html")
+    return value
+
+
 Rate = Annotated[str, AfterValidator(_is_rate), Field(description="a rate such as 600/minute")]
+WebDirectory = Annotated[Path, AfterValidator(_has_pages)]
 
 
 class GatewaySettings(ServiceSettings):
@@ -63,6 +72,8 @@ class GatewaySettings(ServiceSettings):
     user_rate_limit: Rate = "6000/minute"
     address_rate_limit: Rate = "300/minute"
     trusted_proxies: CommaList = ()
+    # None: the API alone.
+    web_directory: WebDirectory | None = Field(default=None, description=WEB_DIRECTORY)
     initial_admin_password: SecretStr | None = Field(
         default=None, min_length=12, max_length=256, description="a password of 12 to 256 characters"
     )

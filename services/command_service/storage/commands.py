@@ -62,8 +62,8 @@ _is_open = commands.c.completed_at.is_(None)
 _is_active = commands.c.active_lane.is_not(None)
 _is_pending = and_(_is_open, commands.c.active_lane.is_(None))
 
-_columns = columns_of(commands, _FIELDS)
-_get = select(*_columns).where(any_of(commands.c.command_id, "ids"))
+command_columns = columns_of(commands, _FIELDS)
+_get = select(*command_columns).where(any_of(commands.c.command_id, "ids"))
 # The clock is read outside, so after the locks were waited for. In key order, so that two never wait for each other.
 _locked = _get.order_by(commands.c.command_id).with_for_update(key_share=True).subquery("locked")
 _lock = select(*_locked.c, db_now().label("now"))
@@ -145,7 +145,7 @@ _overdue = (
     .limit(_limit)
 )
 _cancels_unanswered = (
-    select(*_columns)
+    select(*command_columns)
     .where(_is_active, commands.c.status == Status.IN_PROGRESS, commands.c.cancel_requested_at < _ago("age"))
     .order_by(commands.c.cancel_requested_at)
     .limit(_limit)
@@ -283,12 +283,12 @@ class SqlCommandRepository:
         return list(await self._commands(_cancels_unanswered, {"age": -older_than_seconds, "limit": limit}))
 
     async def page(self, filter_: CommandFilter, limit: int, before: int | None) -> list[Command]:
-        conditions = list(_conditions(filter_, before))
+        conditions = list(conditions_of(filter_, before))
         if not filter_.statuses:
             return list(await self._commands(_newest(conditions, limit), {}))
         # One look per status: each has an index that gives it newest first.
         statuses = sorted(filter_.statuses)
-        looks = [_newest([*conditions, _has_status(status)], limit).subquery() for status in statuses]
+        looks = [_newest([*conditions, has_status(status)], limit).subquery() for status in statuses]
         together = union_all(*(select(look) for look in looks)).subquery()
         newest = select(together).order_by(together.c.accept_number.desc()).limit(at_most(limit))
         return list(await self._commands(newest, {}))
@@ -297,14 +297,14 @@ class SqlCommandRepository:
         return await self._session.column(query, parameters)
 
     async def _commands(self, query: Select[Any], parameters: dict[str, Any]) -> Iterator[Command]:
-        return map(_command, await self._session.rows(query, parameters))
+        return map(command_of, await self._session.rows(query, parameters))
 
     def _take(self, values: list[Any], now: datetime) -> Command:
         self._session.clock = now
         if self._session.optimistic:
             version = values.pop()
             self._versions[values[0]] = version
-        command = _command(values)
+        command = command_of(values)
         self._locked_as[command.command_id] = tuple(values[_STATUS:])
         return command
 
@@ -313,7 +313,7 @@ class SqlCommandRepository:
         return await self._session.rows(query, {"ids": ids}) if ids else []
 
 
-def _command(values: Sequence[Any]) -> Command:
+def command_of(values: Sequence[Any]) -> Command:
     command = Command(*values)
     command.status = _STATUSES[command.status]
     return command
@@ -326,10 +326,10 @@ def _queue_entry(row: Sequence[Any]) -> QueueEntry:
 
 
 def _newest(conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
-    return select(*_columns).where(*conditions).order_by(commands.c.accept_number.desc()).limit(at_most(limit))
+    return select(*command_columns).where(*conditions).order_by(commands.c.accept_number.desc()).limit(at_most(limit))
 
 
-def _has_status(status: str) -> ColumnElement[bool]:
+def has_status(status: str) -> ColumnElement[bool]:
     if status in ACTIVE:
         return and_(is_value(commands.c.status, status), _is_active)
     if status == Status.PENDING:
@@ -337,7 +337,7 @@ def _has_status(status: str) -> ColumnElement[bool]:
     return and_(is_value(commands.c.final_status, status), commands.c.final_status.is_not(None))
 
 
-def _conditions(filter_: CommandFilter, before: int | None) -> Iterator[ColumnElement[bool]]:
+def conditions_of(filter_: CommandFilter, before: int | None) -> Iterator[ColumnElement[bool]]:
     if before is not None:
         yield commands.c.accept_number < literal(before, BigInteger())
     if filter_.vehicle_id:

@@ -148,6 +148,25 @@ evidence = Table(
 )
 Index("evidence_once", evidence.c.command_id, evidence.c.attempt, evidence.c.number, evidence.c.kind, unique=True)
 
+# Of commands that have ended, how many were sent within an hour, by how they ended and how long they took (a class of
+# domain/durations.py): what a summary is made of.
+ended_commands = Table(
+    "ended_commands",
+    metadata,
+    Column("hour", UtcDateTime, primary_key=True),
+    Column("status", KeyText, primary_key=True),
+    Column("duration", SmallInteger, primary_key=True, autoincrement=False),
+    Column("ended", BigInteger, nullable=False),
+)
+
+# One row: all commands that ended before this are counted, each once; its lock lets one process count.
+ended_commands_mark = Table(
+    "ended_commands_mark",
+    metadata,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("folded_until", UtcDateTime, nullable=False),
+)
+
 vehicles = Table(
     "vehicles",
     metadata,

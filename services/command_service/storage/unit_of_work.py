@@ -13,6 +13,7 @@ from command_service.storage.commands import SqlCommandRepository
 from command_service.storage.connectors import SqlConnectorRepository
 from command_service.storage.direct_session import DirectSession, Mode, driver_errors
 from command_service.storage.idempotency import SqlIdempotencyRepository
+from command_service.storage.reports import SqlReportRepository
 from command_service.storage.responses import SqlEvidenceRepository, SqlResponseRepository
 from command_service.storage.session import Session
 from command_service.storage.tables import SCHEMA
@@ -23,6 +24,7 @@ from command_service.use_cases.ports import (
     ConnectorRepository,
     EvidenceRepository,
     IdempotencyRepository,
+    ReportRepository,
     ResponseRepository,
     UnitOfWork,
     VehicleRepository,
@@ -42,6 +44,7 @@ class SqlUnitOfWork:
         self.connectors: ConnectorRepository = SqlConnectorRepository(session)
         self.idempotency: IdempotencyRepository = SqlIdempotencyRepository(session)
         self.audit: AuditRepository = SqlAuditRepository(session)
+        self.reports: ReportRepository = SqlReportRepository(session)
 
     async def clock(self) -> datetime:
         if self._session.clock is None:

@@ -1,14 +1,16 @@
 """The fleet and who reaches it: vehicles with their newest session, and the connectors' leases."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Select,
     bindparam,
+    func,
     literal,
     select,
     tuple_,
@@ -32,13 +34,23 @@ from command_service.storage.session import (
     storable,
 )
 from command_service.storage.tables import vehicles
-from service_kit.database import any_of, db_now
+from command_service.use_cases.ports import NEVER, VehicleSort
+from service_kit.database import UtcDateTime, UuidText, any_of, db_now
 
 _FIELDS = [field.name for field in fields(Vehicle)]
 _ECUS = _FIELDS.index("ecus")
 _columns = columns_of(vehicles, _FIELDS)
 _stored_columns = [*_columns, vehicles.c.search_text]
 _exists = vehicles.c.deleted_at.is_(None)
+
+# The value of a row and that of a cursor alike: what "any case" means is the database's business.
+_SORTED_BY: Mapping[VehicleSort, Callable[[ColumnElement[Any]], ColumnElement[Any]]] = {
+    VehicleSort.VIN: lambda value: value,
+    VehicleSort.MAKE: func.lower,
+    VehicleSort.MODEL: func.lower,
+    VehicleSort.YEAR: lambda value: value,
+    VehicleSort.LAST_SEEN_AT: lambda value: func.coalesce(value, literal(NEVER, UtcDateTime())),
+}
 
 _insert = InsertRows(vehicles, _stored_columns)
 _update = UpdateRows(vehicles, _stored_columns)
@@ -113,27 +125,38 @@ class SqlVehicleRepository:
         return await self._session.column(_on_connector, {"connector_id": connector_id})
 
     async def page(
-        self, search: str, connection_status: str, limit: int, after: tuple[str, str] | None
+        self,
+        search: str,
+        connection_status: str,
+        limit: int,
+        after: tuple[Any, str] | None,
+        sort: VehicleSort = VehicleSort.VIN,
+        descending: bool = False,
     ) -> list[Vehicle]:
-        query = select(*_columns).where(_exists).order_by(vehicles.c.vin, vehicles.c.vehicle_id).limit(at_most(limit))
+        key = _SORTED_BY[sort](vehicles.c[sort]), vehicles.c.vehicle_id
+        query = select(*_columns).where(_exists).limit(at_most(limit))
+        query = query.order_by(*(one.desc() if descending else one for one in key))
         if search:
             query = query.where(vehicles.c.search_text.contains(storable(search).casefold(), autoescape=True))
         if connection_status:
             query = query.where(vehicles.c.connection_status == storable(connection_status))
         if after:
-            query = query.where(_behind(*after))
+            query = query.where(_behind(sort, descending, *after))
         return list(await self._vehicles(query))
 
     async def _vehicles(self, query: Select[Any], **parameters: Any) -> Iterable[Vehicle]:
         return map(_vehicle, await self._session.rows(query, parameters))
 
 
-def _behind(vin: str, vehicle_id: str) -> Any:
-    # A cursor comes from outside; where it names no identifier, all of that VIN is behind it.
+def _behind(sort: VehicleSort, descending: bool, value: Any, vehicle_id: str) -> Any:
+    column = vehicles.c[sort]
+    cursor = literal(storable(value) if isinstance(value, str) else value, column.type)
+    sorted_by, place = _SORTED_BY[sort](column), _SORTED_BY[sort](cursor)
+    # A cursor comes from outside; where it names no identifier, all of that value is behind it.
     if not is_identifier(vehicle_id):
-        return vehicles.c.vin >= storable(vin)
-    key = tuple_(literal(storable(vin), vehicles.c.vin.type), literal(vehicle_id, vehicles.c.vehicle_id.type))
-    return tuple_(vehicles.c.vin, vehicles.c.vehicle_id) > key
+        return sorted_by <= place if descending else sorted_by >= place
+    here, there = tuple_(sorted_by, vehicles.c.vehicle_id), tuple_(place, literal(vehicle_id, UuidText()))
+    return here < there if descending else here > there
 
 
 def _vehicle(values: Sequence[Any]) -> Vehicle:

@@ -22,13 +22,23 @@ def decode_text_pair(cursor: str) -> tuple[str, str] | None:
     return key if key is None else (key[0], key[1])
 
 
+def decode_sorted(cursor: str, sort: str) -> tuple[str, str] | None:
+    """Of a list that can be sorted in several ways: a cursor is good for the one that it was made for."""
+    key = _decode(cursor, str, str, str)
+    if key is None:
+        return None
+    if key[0] != sort:
+        raise not_ours()
+    return key[1], key[2]
+
+
 def decode_time_and_text(cursor: str) -> tuple[datetime, str] | None:
     """The time travels as microseconds since the Unix epoch."""
     key = _decode(cursor, int, str)
     try:
         return key if key is None else (datetime.fromtimestamp(key[0] / 1_000_000, UTC), key[1])
     except (ValueError, OverflowError):
-        raise _not_ours() from None
+        raise not_ours() from None
 
 
 def _decode(cursor: str, *kinds: type) -> list | None:  # type: ignore[type-arg]
@@ -42,9 +52,9 @@ def _decode(cursor: str, *kinds: type) -> list | None:  # type: ignore[type-arg]
             raise ValueError("out of range")
         json.dumps(key, ensure_ascii=False).encode()  # escaped, half a surrogate pair is JSON; it is no text
     except (ValueError, RecursionError):
-        raise _not_ours() from None
+        raise not_ours() from None
     return key
 
 
-def _not_ours() -> InvalidInput:
+def not_ours() -> InvalidInput:
     return InvalidInput("INVALID_CURSOR", "cursor is not one that this list has given; leave it out to start anew")

@@ -10,8 +10,8 @@ from command_service.use_cases.actor import Actor
 from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
 from command_service.use_cases.audit_entries import about_vehicle
 from command_service.use_cases.cancel_command import ConnectorControl
-from command_service.use_cases.cursors import decode_text_pair, encode_cursor
 from command_service.use_cases.ports import AlreadyStored, Storage, UnitOfWork
+from command_service.use_cases.vehicle_order import VehicleOrder
 from service_kit.errors import Conflict, Forbidden, InvalidInput, NotFound
 
 
@@ -30,15 +30,19 @@ class ManageVehicles:
             raise _unknown(vehicle_id)
         return vehicle
 
-    async def page(self, search: str, connection_status: str, limit: int, cursor: str) -> tuple[list[Vehicle], str]:
-        """By VIN; the next cursor is "" at the end."""
+    async def page(
+        self, search: str, connection_status: str, limit: int, cursor: str, sort: str = ""
+    ) -> tuple[list[Vehicle], str]:
+        """By VIN, or sorted; the next cursor is "" at the end."""
         if connection_status and connection_status not in list(ConnectionStatus):
             raise InvalidInput("VALIDATION_FAILED", "status must be online or offline")
-        after = decode_text_pair(cursor)
+        order = VehicleOrder.of(sort)
         async with self._storage.reading() as uow:
-            found = await uow.vehicles.page(search, connection_status, limit + 1, after)
+            found = await uow.vehicles.page(
+                search, connection_status, limit + 1, order.place(cursor), order.sort, order.descending
+            )
         page = found[:limit]
-        return page, encode_cursor(page[-1].vin, page[-1].vehicle_id) if len(found) > limit else ""
+        return page, order.cursor(page[-1]) if len(found) > limit else ""
 
     async def create(
         self, actor: Actor, vin: str, make: str, model: str, year: int, link_kind: str, link_address: str

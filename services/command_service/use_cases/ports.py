@@ -12,8 +12,9 @@ Rules that every adapter keeps:
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol, TypeVar
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Protocol, TypeVar
 
 from command_service.domain.audit import AuditEntry
 from command_service.domain.command import Command
@@ -71,6 +72,19 @@ class AuditFilter:
     subject_id: str | None = None
     from_: datetime | None = None
     to: datetime | None = None
+
+
+class VehicleSort(StrEnum):
+    """By which of its facts; make and model in any case, who was never seen comes before all others."""
+
+    VIN = "vin"
+    MAKE = "make"
+    MODEL = "model"
+    YEAR = "year"
+    LAST_SEEN_AT = "last_seen_at"
+
+
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CommandRepository(Protocol):
@@ -164,9 +178,15 @@ class VehicleRepository(Protocol):
         """vehicle_ids whose newest session the connector holds."""
 
     async def page(
-        self, search: str, connection_status: str, limit: int, after: tuple[str, str] | None
+        self,
+        search: str,
+        connection_status: str,
+        limit: int,
+        after: tuple[Any, str] | None,
+        sort: VehicleSort = VehicleSort.VIN,
+        descending: bool = False,
     ) -> list[Vehicle]:
-        """By (vin, vehicle_id), after that pair; `search` matches part of VIN, make or model in any case."""
+        """By (sort, vehicle_id), after that pair; `search` matches part of VIN, make or model in any case."""
 
 
 class ConnectorRepository(Protocol):
@@ -221,6 +241,45 @@ class AuditRepository(Protocol):
         """All sealed entries in chain order, in pages."""
 
 
+@dataclass(frozen=True, slots=True)
+class EndedCount:
+    """How many commands that were sent within an hour ended so, and took so long (a class of domain/durations.py)."""
+
+    hour: datetime
+    status: str
+    duration: int
+    count: int
+
+
+class ReportRepository(Protocol):
+    async def fault_readings(self, vehicle_id: str, among_newest: int) -> list[Command]:
+        """The completed ReadDTC commands among the vehicle's newest, newest first, whose responses are still there."""
+
+    async def count_commands(self, filter_: CommandFilter, at_most: int) -> int: ...
+
+    async def ended_since(self, since: datetime) -> list[EndedCount]:
+        """Of commands sent at or after the hour that begins there."""
+
+    async def open_since(self, since: datetime) -> dict[str, int]:
+        """By status."""
+
+    async def count_vehicles(self) -> tuple[int, int]:
+        """Online and offline."""
+
+    async def count_waiting_for_offline_vehicles(self) -> int: ...
+
+    async def first_unfolded_end(self, before: datetime) -> datetime | None:
+        """When the first command ended that is not in the counts yet."""
+
+    async def lock_folded_until(self) -> datetime:
+        """The end up to which commands are in the counts, locked so that one process counts."""
+
+    async def fold(self, until: datetime) -> None:
+        """Counts what ended before that and is not in the counts yet."""
+
+    async def forget_hours_before(self, before: datetime) -> None: ...
+
+
 class AlreadyStored(Exception):
     """A row with that identity exists."""
 
@@ -238,6 +297,7 @@ class UnitOfWork(Protocol):
     connectors: ConnectorRepository
     idempotency: IdempotencyRepository
     audit: AuditRepository
+    reports: ReportRepository
 
     async def clock(self) -> datetime:
         """The database's clock, aware UTC. Costs no round trip after a `lock…` of this unit of work that found rows."""

@@ -70,13 +70,16 @@ class NewCommand(ApiModel):
     priority: Annotated[int, Field(ge=-100, le=100)] = Field(0, description="Higher runs first on its ECU.")
 
 
-class CommandQuery(ApiModel):
+class CommandFilters(ApiModel):
     vehicle_id: Uuid | None = None
     user_id: Uuid | None = None
     status: list[Status] = Field(default_factory=list, max_length=8, description="Any of these; repeat the parameter.")
     command_name: CommandName | None = None
     from_: Moment | None = Field(None, alias="from", description="Sent at this time or later.")
     to: Moment | None = Field(None, description="Sent before this time.")
+
+
+class CommandQuery(CommandFilters):
     limit: Limit = 50
     cursor: Cursor = ""
 
@@ -128,18 +131,8 @@ async def submit_command(request: Request) -> Response:
 @router.get("", responses=answers(CommandList, {"items": [COMMAND_EXAMPLE], "next_cursor": None}))
 async def list_commands(request: Request, query: Annotated[CommandQuery, Query()], _: User) -> Response:
     """Commands, newest first."""
-    found = await app_state(request).command_client.list_commands(
-        pb.ListCommandsRequest(
-            vehicle_id=query.vehicle_id or "",
-            user_id=query.user_id or "",
-            statuses=query.status,
-            command_name=query.command_name or "",
-            from_us=to_microseconds(query.from_),
-            to_us=to_microseconds(query.to),
-            limit=query.limit,
-            cursor=query.cursor,
-        )
-    )
+    asked = list_request(query, query.limit, query.cursor)
+    found = await app_state(request).command_client.list_commands(asked)
     return json_answer({"items": [command_json(c) for c in found.commands], "next_cursor": found.next_cursor or None})
 
 
@@ -192,6 +185,19 @@ async def list_evidence(
     """What came too late to count: after the command's end, or from an older attempt. Oldest first."""
     found = await app_state(request).command_client.list_evidence(command_id, query.limit, query.cursor)
     return json_answer({"items": [evidence_json(e) for e in found.evidence], "next_cursor": found.next_cursor or None})
+
+
+def list_request(query: CommandFilters, limit: int, cursor: str = "") -> pb.ListCommandsRequest:
+    return pb.ListCommandsRequest(
+        vehicle_id=query.vehicle_id or "",
+        user_id=query.user_id or "",
+        statuses=query.status,
+        command_name=query.command_name or "",
+        from_us=to_microseconds(query.from_),
+        to_us=to_microseconds(query.to),
+        limit=limit,
+        cursor=cursor,
+    )
 
 
 def _idempotency_key(header: str | None) -> str:

@@ -18,6 +18,7 @@ router = APIRouter(prefix="/api/v1/vehicles", tags=["vehicles"])
 
 # ISO 3779: no I, O or Q. The check digit is not enforced: European VINs have none.
 Vin = Annotated[str, StringConstraints(pattern=r"^[A-HJ-NPR-Z0-9]{17}$"), Field(examples=["WDD1234567890ABCD"])]
+Sort = Literal["vin", "-vin", "make", "-make", "model", "-model", "year", "-year", "last_seen_at", "-last_seen_at"]
 Year = Annotated[int, Field(ge=1886, le=2100)]
 
 
@@ -112,6 +113,7 @@ class VehicleQuery(ApiModel):
         "", description="Part of VIN, make or model, any case."
     )
     status: Literal["online", "offline"] | None = None
+    sort: Sort | None = Field(None, description="By VIN when left out; `-` before it: the other way round.")
     limit: Limit = 50
     cursor: Cursor = ""
 
@@ -120,7 +122,7 @@ class VehicleQuery(ApiModel):
 async def list_vehicles(
     request: Request, query: Annotated[VehicleQuery, Query()], _: Annotated[CurrentUser, Depends(current_user)]
 ) -> Response:
-    """The fleet, by VIN."""
+    """The fleet, by VIN or as `sort` says."""
     found = await ask(
         _service(request).ListVehicles(
             pb.ListVehiclesRequest(
@@ -128,6 +130,7 @@ async def list_vehicles(
                 connection_status=query.status or "",
                 limit=query.limit,
                 cursor=query.cursor,
+                sort=query.sort or "",
             )
         )
     )

@@ -21,6 +21,7 @@ users = Table(
     Column("password_hash", String(255), nullable=False),
     Column("created_at", UtcDateTime(), nullable=False),
     Column("updated_at", UtcDateTime(), nullable=False),
+    Column("last_login_at", UtcDateTime()),
     CheckConstraint("role IN ('viewer', 'engineer', 'admin')", name="users_role_check"),
 )
 
@@ -35,6 +36,8 @@ login_sessions = Table(
     Column("ended_at", UtcDateTime()),
     Column("end_reason", String(32)),
     Column("remote_address", String(64), nullable=False),
+    # As the client named itself at the log-in; of older sessions it is not known.
+    Column("user_agent", String(256)),
     Index("login_sessions_user_id", "user_id"),
     Index("login_sessions_expires_at", "expires_at"),
 )

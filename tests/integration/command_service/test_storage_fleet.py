@@ -7,8 +7,11 @@ import pytest
 
 from command_service.domain.vehicle import ConnectionStatus, Ecu, LinkKind, Vehicle
 from command_service.storage import SqlStorage
+from command_service.use_cases.cursors import encode_cursor
 from command_service.use_cases.ports import AlreadyStored, ConnectorLease
+from service_kit.errors import InvalidInput
 from tests.integration.command_service.rows import NOW, a_vehicle, new_id, online, store
+from tests.integration.command_service.world import World
 
 
 async def _stored(storage: SqlStorage, vehicle_id: str) -> Vehicle | None:
@@ -150,6 +153,67 @@ async def test_searching_the_fleet(storage: SqlStorage) -> None:
     assert await _page(storage, "mercedes", "offline") == ["WDD100"]
     assert await _page(storage, "mercedes", "online") == []
     assert await _page(storage, limit=2) == ["TMB200", "VWV300"]
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("vin", "V1 V2 V3 V4"),
+        ("-vin", "V4 V3 V2 V1"),
+        ("make", "V2 V4 V1 V3"),
+        ("-make", "V3 V1 V4 V2"),
+        ("model", "V3 V4 V1 V2"),
+        ("-model", "V2 V1 V4 V3"),
+        ("year", "V4 V1 V3 V2"),
+        ("-year", "V2 V3 V1 V4"),
+        ("last_seen_at", "V1 V4 V3 V2"),
+        ("-last_seen_at", "V2 V3 V4 V1"),
+    ],
+)
+async def test_the_fleet_is_sorted_page_by_page(world: World, sort: str, expected: str) -> None:
+    """The cursor of one order is good for no other."""
+    vehicles = [
+        a_vehicle("V1", make="Mercedes", model="c", year=2001),
+        online(a_vehicle("V2", make="audi", model="D", year=2003), now=NOW + timedelta(microseconds=3)),
+        online(a_vehicle("V3", make="skoda", model="A", year=2002), now=NOW + timedelta(microseconds=1)),
+        online(a_vehicle("V4", make="BMW", model="b", year=2000), now=NOW),
+    ]
+    await store(world.storage, vehicles=vehicles)
+    found, cursor = await world.vehicles.page("", "", 1, "", sort)
+    while cursor:
+        other = "-vin" if sort == "model" else "model"
+        with pytest.raises(InvalidInput, match="cursor"):
+            await world.vehicles.page("", "", 1, cursor, other)
+        page, cursor = await world.vehicles.page("", "", 1, cursor, sort)
+        found += page
+    assert " ".join(vehicle.vin for vehicle in found) == expected
+
+
+async def test_vehicles_that_are_equal_in_the_order(world: World) -> None:
+    vehicles = [a_vehicle(f"V{number}", make="BMW" if number % 2 else "bmw") for number in range(5)]
+    await store(world.storage, vehicles=vehicles)
+    for sort, expected in (("make", "V0 V1 V2 V3 V4"), ("-last_seen_at", "V4 V3 V2 V1 V0")):
+        first, cursor = await world.vehicles.page("", "", 3, "", sort)
+        rest, end = await world.vehicles.page("", "", 3, cursor, sort)
+        assert (" ".join(vehicle.vin for vehicle in first + rest), end) == (expected, "")
+
+
+@pytest.mark.parametrize("sort", ["colour", "--vin", "vin,make", "\x00"])
+async def test_orders_that_there_are_not(world: World, sort: str) -> None:
+    with pytest.raises(InvalidInput, match="sort must be one of vin, make, model, year, last_seen_at"):
+        await world.vehicles.page("", "", 10, "", sort)
+
+
+@pytest.mark.parametrize(
+    ("sort", "key"),
+    [("year", "MMXXIV"), ("year", "9" * 20), ("last_seen_at", "yesterday"), ("last_seen_at", "2026-01-31T12:00:00")],
+)
+async def test_forged_places(world: World, sort: str, key: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        await world.vehicles.page("", "", 10, encode_cursor(sort, key, new_id()), sort)
+    assert caught.value.code == "INVALID_CURSOR"
+    for value in ("\x00", "Škoda"):
+        assert await world.vehicles.page("", "", 10, encode_cursor("make", value, "nonsense"), "make") == ([], "")
 
 
 async def test_a_lease_lasts_by_the_databases_clock(storage: SqlStorage) -> None:

@@ -168,6 +168,17 @@ async def _everything(uow: SqlUnitOfWork) -> None:
     await uow.responses.delete_of_commands_completed_before(NOW, 10)
     await uow.evidence.append([an_evidence(ids[0], 1)])
     await uow.evidence.page(ids[0], 10, 0)
+    await uow.reports.fault_readings(vehicle.vehicle_id, 10)
+    await uow.reports.count_commands(CommandFilter(vehicle.vehicle_id, USER, statuses, "ReadDTC", NOW, NOW), 10)
+    await uow.reports.count_commands(CommandFilter(), 10)
+    await uow.reports.lock_folded_until()
+    await uow.reports.first_unfolded_end(NOW)
+    await uow.reports.fold(NOW)
+    await uow.reports.ended_since(NOW)
+    await uow.reports.open_since(NOW)
+    await uow.reports.count_vehicles()
+    await uow.reports.count_waiting_for_offline_vehicles()
+    await uow.reports.forget_hours_before(NOW)
     await _all_of_the_audit_trail(uow)
 
 

@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-from service_kit.errors import Conflict, InvalidInput, NotFound, ServiceError
+from service_kit.errors import Conflict, InvalidInput, NotFound, ServiceError, Unavailable
 from service_kit.grpc_server import create_server
 from sovd_protos.audit.v1 import audit_pb2, audit_pb2_grpc
 from sovd_protos.command.v1 import command_pb2, command_pb2_grpc
+from sovd_protos.reports.v1 import reports_pb2, reports_pb2_grpc
 from sovd_protos.vehicle.v1 import vehicle_pb2, vehicle_pb2_grpc
 
 SERVICE_TOKEN = "service-token-of-tests"
@@ -23,6 +24,7 @@ class FakeCommandService(
     vehicle_pb2_grpc.VehicleServiceServicer,
     audit_pb2_grpc.AuditServiceServicer,
     command_pb2_grpc.CommandServiceServicer,
+    reports_pb2_grpc.ReportServiceServicer,
 ):
     def __init__(self) -> None:
         self.address = ""
@@ -30,6 +32,10 @@ class FakeCommandService(
         self.commands: dict[str, command_pb2.Command] = {}
         self.entries: dict[str, audit_pb2.AuditEntry] = {}
         self.requests: list[Any] = []
+        # Of ListCommands, until it is as if the database went away; below 0 it stays.
+        self.pages_left = -1
+        self.summary = reports_pb2.Summary(generated_at_us=now_us())
+        self.fault_memory: list[reports_pb2.EcuFaultMemory] = []
         # Raised by RecordAudit for an entry with this action.
         self.refuses: dict[str, ServiceError] = {}
 
@@ -84,6 +90,19 @@ class FakeCommandService(
         del self.vehicles[request.vehicle_id]
         return vehicle_pb2.DeleteVehicleResponse()
 
+    # Reports
+
+    async def ReadFaultMemory(self, request: reports_pb2.ReadFaultMemoryRequest, context: Any) -> Any:
+        self._vehicle(request.vehicle_id)
+        return reports_pb2.ReadFaultMemoryResponse(ecus=self.fault_memory)
+
+    async def Summarise(self, request: reports_pb2.SummariseRequest, context: Any) -> Any:
+        self.requests.append(request)
+        return self.summary
+
+    async def CountCommands(self, request: reports_pb2.CountCommandsRequest, context: Any) -> Any:
+        return reports_pb2.CountCommandsResponse(count=min(len(self.commands), request.at_most))
+
     # Audit
 
     async def RecordAudit(self, request: audit_pb2.RecordAuditRequest, context: Any) -> Any:
@@ -113,7 +132,16 @@ class FakeCommandService(
         return self._command(request.command_id)
 
     async def ListCommands(self, request: command_pb2.ListCommandsRequest, context: Any) -> Any:
-        return command_pb2.ListCommandsResponse(commands=list(self.commands.values())[: request.limit])
+        self.requests.append(command_pb2.ListCommandsRequest.FromString(request.SerializeToString()))
+        if self.pages_left == 0:
+            raise Unavailable("DATABASE_UNAVAILABLE", "The database is away.")
+        self.pages_left -= 1
+        begin = int(request.cursor or 0)
+        found = list(self.commands.values())[begin : begin + request.limit]
+        end = begin + len(found)
+        return command_pb2.ListCommandsResponse(
+            commands=found, next_cursor=str(end) if end < len(self.commands) else ""
+        )
 
     async def ListResponses(self, request: command_pb2.ListResponsesRequest, context: Any) -> Any:
         self._command(request.command_id)
@@ -185,6 +213,7 @@ async def serving(fake: FakeCommandService, port: int = 0) -> AsyncIterator[int]
     vehicle_pb2_grpc.add_VehicleServiceServicer_to_server(fake, server)
     audit_pb2_grpc.add_AuditServiceServicer_to_server(fake, server)
     command_pb2_grpc.add_CommandServiceServicer_to_server(fake, server)
+    reports_pb2_grpc.add_ReportServiceServicer_to_server(fake, server)
     await server.start()
     fake.address = f"127.0.0.1:{bound}"
     try:

@@ -243,7 +243,7 @@ async def test_every_call_is_documented_with_an_example(http: httpx.AsyncClient)
         if path.startswith((COMMANDS, "/api/v1/command-types"))
         for operation in methods.values()
     ]
-    assert len(operations) == 7
+    assert len(operations) == 8
     for operation in operations:
         for status, response in operation["responses"].items():
             (content,) = response["content"].values()

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.audit_trail import audit_entry
 from gateway.storage import MIGRATIONS, is_migrated, migrate
-from gateway.storage.repositories import AuditOutbox, LoginSession, LoginSessions, Reuse, User, Users, ping
+from gateway.storage.repositories import AuditOutbox, LoginSession, LoginSessions, Reuse, StoredUser, User, Users, ping
 from gateway.storage.tables import SCHEMA, login_sessions, metadata, refresh_tokens, users, ws_tickets
 from gateway.tokens import CurrentUser
 from service_kit.database import downgrade, open_engine
@@ -56,7 +56,8 @@ async def create_user(engine: AsyncEngine, username: str) -> User:
 
 async def open_session(sessions: LoginSessions, user: User, refresh_hash: str = "r1", sid: str | None = None) -> str:
     sid = sid or str(uuid4())
-    await sessions.open(LoginSession(sid, user.user_id, refresh_hash, LATER, "192.0.2.1"), NOW, entry())
+    session = LoginSession(sid, refresh_hash, LATER, "192.0.2.1")
+    assert await sessions.open(session, StoredUser(user, "hash"), NOW, entry())
     return sid
 
 
@@ -99,6 +100,19 @@ async def test_migrating_again_and_back(database_url: str, engine: AsyncEngine) 
     assert away.value.code == "DATABASE_NOT_MIGRATED"
 
 
+async def test_it_works_before_its_newest_migration(database_url: str, engine: AsyncEngine) -> None:
+    await downgrade(database_url, MIGRATIONS, SCHEMA, "-1")
+    assert await is_migrated(engine)
+    user = await create_user(engine, "engineer")
+    stored = await Users(engine).find("engineer")
+    assert stored is not None
+    sid = await open_session(LoginSessions(engine), user)
+    found = await LoginSessions(engine).rotate("r1", "r2", NOW, LATER, entry)
+    assert found == CurrentUser(user.user_id, user.username, "engineer", sid)
+    await migrate(database_url)
+    assert await Users(engine).find("engineer") == stored
+
+
 async def test_several_migrate_at_once(database_url: str) -> None:
     await asyncio.gather(*(migrate(database_url) for _ in range(3)))
 
@@ -121,10 +135,11 @@ async def test_users(engine: AsyncEngine) -> None:
     assert stored is not None
     assert (stored.user, stored.password_hash) == (user, "hash")
     assert await repository.find("nobody") is None
-    await repository.set_password_hash(user.user_id, "better hash", NOW)
-    stored = await repository.find("engineer")
-    assert stored is not None
-    assert stored.password_hash == "better hash"
+    await repository.renew_password_hash(stored, "better hash", NOW)
+    renewed = await repository.find("engineer")
+    assert renewed == StoredUser(user, "better hash")
+    await repository.renew_password_hash(stored, "of an older password", NOW)
+    assert await repository.find("engineer") == renewed
 
 
 async def test_a_name_is_taken_once(engine: AsyncEngine, user: User) -> None:

@@ -62,6 +62,8 @@ async def test_the_list(gateway: Running, command_service: FakeCommandService) -
     asked = [request for request in command_service.requests if isinstance(request, pb.ListVehiclesRequest)]
     assert asked[0] == pb.ListVehiclesRequest(search="benz é", connection_status="online", limit=1)
     assert asked[1] == pb.ListVehiclesRequest(limit=50, cursor="next")
+    await gateway.client.get(VEHICLES, params={"sort": "-last_seen_at"}, headers=headers)
+    assert command_service.requests[-1] == pb.ListVehiclesRequest(limit=50, sort="-last_seen_at")
 
 
 async def test_an_administrator_creates_changes_and_deletes(
@@ -130,7 +132,18 @@ async def test_vehicles_that_cannot_be(
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=many", "status=asleep", "search=%00", "color=red", "cursor=" + "x" * 513]
+    "query",
+    [
+        "limit=0",
+        "limit=201",
+        "limit=many",
+        "status=asleep",
+        "sort=colour",
+        "sort=%2Bvin",
+        "search=%00",
+        "color=red",
+        "cursor=" + "x" * 513,
+    ],
 )
 async def test_questions_that_make_no_sense(gateway: Running, query: str) -> None:
     headers = await gateway.headers()

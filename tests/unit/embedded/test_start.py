@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from embedded import __main__ as program
+from embedded import parts
 from embedded.composition import compose
 from embedded.settings import Settings
 
@@ -41,6 +42,26 @@ async def test_it_is_ready_with_its_vehicles_online_and_stops(tmp_path: Path) ->
         online = (await http.get(f"{url}/api/v1/vehicles?status=online", headers=bearer)).json()["items"]
         assert [vehicle["vin"] for vehicle in online] == ["WDD0987654321ZYXW", "WDD1234567890ABCD"]
     assert set(os.listdir(tmp_path)) >= {"gateway.db", "command_service.db", "vehicles.ledger"}
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+async def test_it_serves_the_web_interface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: bool) -> None:
+    web = tmp_path / "dist"
+    web.mkdir()
+    (web / "index.html").write_text("<title>the web interface</title>")
+    if chosen:
+        monkeypatch.setenv("WEB_DIRECTORY", str(web))
+    else:
+        monkeypatch.setattr(parts, "BUILT_WEB", web)
+    async with compose(settings(tmp_path / "data")) as system, httpx.AsyncClient() as http:
+        page = await http.get(f"http://127.0.0.1:{system.port}/vehicles")
+        assert page.text == "<title>the web interface</title>"
+
+
+async def test_without_a_built_web_interface_there_is_the_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "BUILT_WEB", tmp_path)
+    async with compose(settings(tmp_path / "data")) as system, httpx.AsyncClient() as http:
+        assert (await http.get(f"http://127.0.0.1:{system.port}/vehicles")).status_code == 404
 
 
 async def test_variables_that_are_meant_for_servers_do_not_reach_it(

@@ -48,6 +48,7 @@ def test_lists_come_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("command_service_address", "command-service"),
         ("user_rate_limit", "now and then"),
         ("access_token_seconds", 1),
+        ("web_directory", "/proc"),
         ("initial_admin_password", SecretStr("admin")),
     ],
 )

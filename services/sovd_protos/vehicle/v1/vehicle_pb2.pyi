@@ -125,11 +125,14 @@ class ListVehiclesRequest(_message.Message):
     CONNECTION_STATUS_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
+    SORT_FIELD_NUMBER: _builtins.int
     search: _builtins.str
     """Part of VIN, make or model, any case."""
     connection_status: _builtins.str
     limit: _builtins.int
     cursor: _builtins.str
+    sort: _builtins.str
+    """"vin" (as when empty), "make", "model", "year" or "last_seen_at"; "-" before it: the other way round."""
     def __init__(
         self,
         *,
@@ -137,10 +140,11 @@ class ListVehiclesRequest(_message.Message):
         connection_status: _builtins.str = ...,
         limit: _builtins.int = ...,
         cursor: _builtins.str = ...,
+        sort: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_status", b"connection_status", "cursor", b"cursor", "limit", b"limit", "search", b"search"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_status", b"connection_status", "cursor", b"cursor", "limit", b"limit", "search", b"search", "sort", b"sort"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

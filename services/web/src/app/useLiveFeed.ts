@@ -1,0 +1,29 @@
+import { useQueryClient, type QueryClient } from '@tanstack/react-query';
+import { useEffect } from 'react';
+import { liveFeed } from '../live/feed';
+import { summaryKey } from '../features/dashboard/queries';
+import { patchConnection, vehiclesKey } from '../features/vehicles/queries';
+
+/** Keeps the feed open while somebody is logged in, and vehicles' connection states as they are. */
+export function useLiveFeed(): void {
+  const queries = useQueryClient();
+  useEffect(() => {
+    liveFeed.start();
+    const unwatch = liveFeed.watchVehicles({
+      onChange: (event) => {
+        patchConnection(queries, event);
+        void queries.invalidateQueries({ queryKey: summaryKey });
+      },
+      onResync: () => readVehiclesAgain(queries),
+    });
+    return () => {
+      unwatch();
+      liveFeed.stop();
+    };
+  }, [queries]);
+}
+
+function readVehiclesAgain(queries: QueryClient): void {
+  void queries.invalidateQueries({ queryKey: vehiclesKey });
+  void queries.invalidateQueries({ queryKey: summaryKey });
+}

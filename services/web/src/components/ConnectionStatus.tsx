@@ -1,0 +1,7 @@
+import { Dot } from './Dot';
+
+const LABELS: Readonly<Record<string, string>> = { online: 'Online', offline: 'Offline' };
+
+export function ConnectionStatus({ status }: { status: string }) {
+  return <Dot tone={status === 'online' ? 'success' : 'neutral'}>{LABELS[status] ?? status}</Dot>;
+}

@@ -1,0 +1,89 @@
+import Box from '@mui/material/Box';
+import Fab from '@mui/material/Fab';
+import { useVirtualizer } from '@tanstack/react-virtual';
+import { useEffect, useRef, useState } from 'react';
+import type { ResponseEvent } from '../../live/events';
+import { AnswerRow } from './AnswerRow';
+
+const ROW_HEIGHT = 56;
+/** This close to the end counts as being there. */
+const AT_END_PX = 40;
+
+interface AnswerListProps {
+  answers: readonly ResponseEvent[];
+  count: number;
+}
+
+/** All answers; only those in view are in the document. Stays at the end while one is there. */
+export function AnswerList({ answers, count }: AnswerListProps) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const [atEnd, setAtEnd] = useState(true);
+  const [opened, setOpened] = useState<ReadonlySet<number>>(new Set());
+  // eslint-disable-next-line react-hooks/incompatible-library -- nothing here is memoized on what it returns
+  const virtualizer = useVirtualizer({
+    count,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW_HEIGHT,
+    overscan: 6,
+  });
+  const height = virtualizer.getTotalSize();
+  useEffect(() => {
+    if (atEnd && scroller.current !== null) scroller.current.scrollTop = scroller.current.scrollHeight;
+  }, [atEnd, count, height]);
+  const toggle = (sequence: number) => {
+    setAtEnd(false);
+    setOpened((before) => toggled(before, sequence));
+  };
+  return (
+    <Box sx={{ position: 'relative' }}>
+      <Box
+        ref={scroller}
+        tabIndex={0}
+        role="list"
+        aria-label="Answers"
+        onScroll={(event) => setAtEnd(isAtEnd(event.currentTarget))}
+        sx={{ maxHeight: '62vh', overflow: 'auto', overflowAnchor: 'none' }}
+      >
+        <Box role="presentation" sx={{ height, position: 'relative' }}>
+          {virtualizer.getVirtualItems().map(({ index, start, key }) => {
+            const answer = answers[index];
+            if (answer === undefined) return null;
+            return (
+              <div
+                key={key}
+                ref={virtualizer.measureElement}
+                data-index={index}
+                role="listitem"
+                aria-setsize={count}
+                aria-posinset={index + 1}
+                style={{ position: 'absolute', insetInline: 0, transform: `translateY(${start}px)` }}
+              >
+                <AnswerRow answer={answer} open={opened.has(answer.sequence)} onToggle={toggle} />
+              </div>
+            );
+          })}
+        </Box>
+      </Box>
+      {!atEnd && (
+        <Fab
+          size="small"
+          variant="extended"
+          onClick={() => setAtEnd(true)}
+          sx={{ position: 'absolute', bottom: 12, right: 24 }}
+        >
+          To the latest
+        </Fab>
+      )}
+    </Box>
+  );
+}
+
+function isAtEnd({ scrollTop, scrollHeight, clientHeight }: HTMLElement): boolean {
+  return scrollHeight - scrollTop - clientHeight < AT_END_PX;
+}
+
+function toggled(set: ReadonlySet<number>, member: number): ReadonlySet<number> {
+  const after = new Set(set);
+  if (!after.delete(member)) after.add(member);
+  return after;
+}

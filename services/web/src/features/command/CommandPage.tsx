@@ -1,0 +1,82 @@
+import Stack from '@mui/material/Stack';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useEffect } from 'react';
+import { useLocation, useParams } from 'react-router';
+import { ApiProblem } from '../../api/problem';
+import type { Command } from '../../api/client';
+import { CommandStatusView } from '../../components/CommandStatus';
+import { Notice } from '../../components/Notice';
+import { PageHeader } from '../../components/PageHeader';
+import { Section } from '../../components/Section';
+import { Loaded } from '../../components/states';
+import { useFollowed, useFollower } from '../../live/useFeed';
+import type { CommandFollower } from '../../live/commandFollower';
+import { commandKey, commandQuery, commandsKey } from '../commands/queries';
+import { AnswersPanel } from './AnswersPanel';
+import { CommandActions } from './CommandActions';
+import { CommandFacts } from './CommandFacts';
+import { currentState } from './currentState';
+import { LateResults } from './LateResults';
+import { OutcomeNotice } from './OutcomeNotice';
+import { Timeline } from './Timeline';
+
+export function CommandPage() {
+  const { commandId = '' } = useParams();
+  const query = useQuery(commandQuery(commandId));
+  const { error } = query;
+  if (error instanceof ApiProblem && (error.status === 404 || error.status === 422)) {
+    return <Notice title="There is no such command">The link may be mistyped, or its command too old.</Notice>;
+  }
+  return <Loaded query={query}>{(command) => <FollowedCommand key={command.command_id} command={command} />}</Loaded>;
+}
+
+function FollowedCommand({ command }: { command: Command }) {
+  const follower = useFollower(command.command_id);
+  const event = useFollowed(follower, ({ status }) => status);
+  useFreshCommand(command, event?.revision);
+  const state = currentState(command, event);
+  return (
+    <>
+      <PageHeader
+        title={`${command.command_name} · ${command.vin}`}
+        heading={command.command_name}
+        subtitle={<CommandStatusView status={state.status} />}
+        actions={<CommandActions command={command} ended={state.ended} />}
+      />
+      <Stack sx={{ gap: 2.5 }}>
+        <OutcomeNotice state={state} />
+        <AnswersOf command={command} follower={follower} />
+        <Section title="Timeline">
+          <Timeline command={command} state={state} />
+        </Section>
+        <Section title="Command">
+          <CommandFacts command={command} traceId={useTraceId()} />
+        </Section>
+        {state.ended && <LateResults commandId={command.command_id} />}
+      </Stack>
+    </>
+  );
+}
+
+function AnswersOf({ command, follower }: { command: Command; follower: CommandFollower }) {
+  const following = useFollowed(follower, (all) => all);
+  return <AnswersPanel command={command} following={following} />;
+}
+
+/** A change of the status came: the command has new times to show. */
+function useFreshCommand(command: Command, revision: number | undefined): void {
+  const queries = useQueryClient();
+  const isNews = revision !== undefined && revision > command.revision;
+  const commandId = command.command_id;
+  useEffect(() => {
+    if (!isNews) return;
+    void queries.invalidateQueries({ queryKey: commandKey(commandId) });
+    void queries.invalidateQueries({ queryKey: [...commandsKey, 'list'] });
+  }, [isNews, revision, commandId, queries]);
+}
+
+/** Known where the command was sent from here. */
+function useTraceId(): string | undefined {
+  const state = useLocation().state as { traceId?: string } | null;
+  return state?.traceId;
+}

@@ -1,0 +1,70 @@
+import Box from '@mui/material/Box';
+import Typography from '@mui/material/Typography';
+import { LineChart } from '@mui/x-charts/LineChart';
+import { memo, startTransition, useEffect, useState } from 'react';
+import type { ResponseEvent } from '../../live/events';
+import { plotSeries, type PlotSeries } from './plotSeries';
+
+const MOST_POINTS = 200;
+/** A plot is drawn again so often while its stream runs, and once at the end. */
+const REDRAW_MS = 1_000;
+
+interface StreamPlotsProps {
+  answers: readonly ResponseEvent[];
+  count: number;
+  ended: boolean;
+}
+
+/** A plot per data identifier. */
+export function StreamPlots({ answers, count, ended }: StreamPlotsProps) {
+  const series = useThrottledSeries(answers, count, ended);
+  return (
+    <Box sx={{ p: 2, display: 'grid', gap: 2, gridTemplateColumns: 'repeat(auto-fit, minmax(320px, 1fr))' }}>
+      {series.map((each) => (
+        <Plot key={each.id} series={each} />
+      ))}
+    </Box>
+  );
+}
+
+function useThrottledSeries(answers: readonly ResponseEvent[], count: number, ended: boolean): PlotSeries[] {
+  const [series, setSeries] = useState<PlotSeries[]>([]);
+  useEffect(() => {
+    // Drawing gives way to everything else.
+    const draw = () => startTransition(() => setSeries(plotSeries(answers, MOST_POINTS)));
+    draw();
+    if (ended) return undefined;
+    const timer = setInterval(draw, REDRAW_MS);
+    return () => clearInterval(timer);
+  }, [answers, ended]);
+  return count === 0 ? [] : series;
+}
+
+const Plot = memo(function Plot({ series }: { series: PlotSeries }) {
+  const { label, id, unit, latest } = series;
+  return (
+    <Box
+      component="figure"
+      role="img"
+      aria-label={`${label} over time, now ${latest} ${unit}`}
+      sx={{ m: 0, minWidth: 0 }}
+    >
+      <Typography component="figcaption" variant="body2">
+        {label} {label !== id && id}: <strong>{latest}</strong> {unit}
+      </Typography>
+      <LineChart
+        height={180}
+        skipAnimation
+        hideLegend
+        margin={{ left: 0, right: 8, top: 8, bottom: 0 }}
+        xAxis={[{ data: [...series.seconds], scaleType: 'linear', valueFormatter: formatSecond }]}
+        yAxis={[{ width: 48 }]}
+        series={[{ data: [...series.values], label, showMark: false, curve: 'linear' }]}
+      />
+    </Box>
+  );
+});
+
+function formatSecond(second: number): string {
+  return `${Number(second.toFixed(1))} s`;
+}

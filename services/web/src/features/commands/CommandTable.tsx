@@ -1,0 +1,85 @@
+import Link from '@mui/material/Link';
+import Table from '@mui/material/Table';
+import TableBody from '@mui/material/TableBody';
+import TableCell from '@mui/material/TableCell';
+import TableContainer from '@mui/material/TableContainer';
+import TableHead from '@mui/material/TableHead';
+import TableRow from '@mui/material/TableRow';
+import Typography from '@mui/material/Typography';
+import { Link as RouterLink } from 'react-router';
+import type { Command } from '../../api/client';
+import { Code } from '../../components/Code';
+import { CommandStatusView } from '../../components/CommandStatus';
+import { Time } from '../../components/Time';
+import { formatDuration, secondsBetween } from '../../lib/time';
+import { describeParams } from './describeParams';
+
+interface CommandTableProps {
+  commands: readonly Command[];
+  label: string;
+  /** Left out where all are of one vehicle. */
+  withVehicle?: boolean;
+}
+
+export function CommandTable({ commands, label, withVehicle = true }: CommandTableProps) {
+  return (
+    <TableContainer tabIndex={0} role="region" aria-label={label}>
+      <Table size="small">
+        <TableHead>
+          <TableRow>
+            <TableCell>Command</TableCell>
+            {withVehicle && <TableCell>Vehicle</TableCell>}
+            <TableCell>Status</TableCell>
+            <TableCell align="right">Answers</TableCell>
+            <TableCell align="right">Duration</TableCell>
+            <TableCell>Sent</TableCell>
+            <TableCell>By</TableCell>
+          </TableRow>
+        </TableHead>
+        <TableBody>
+          {commands.map((command) => (
+            <CommandRow key={command.command_id} command={command} withVehicle={withVehicle} />
+          ))}
+        </TableBody>
+      </Table>
+    </TableContainer>
+  );
+}
+
+function CommandRow({ command, withVehicle }: { command: Command; withVehicle: boolean }) {
+  return (
+    <TableRow hover>
+      <TableCell>
+        <Link component={RouterLink} to={`/commands/${command.command_id}`} sx={{ fontWeight: 550 }}>
+          {command.command_name}
+        </Link>
+        <Typography variant="caption" color="textSecondary" noWrap sx={{ display: 'block', maxWidth: 260 }}>
+          {describeParams(command.command_params)}
+        </Typography>
+      </TableCell>
+      {withVehicle && (
+        <TableCell>
+          <Link component={RouterLink} to={`/vehicles/${command.vehicle_id}`} color="inherit">
+            <Code>{command.vin}</Code>
+          </Link>
+        </TableCell>
+      )}
+      <TableCell>
+        <CommandStatusView status={command.status} />
+        {command.error_code !== null && (
+          <Typography variant="caption" color="textSecondary" sx={{ display: 'block' }}>
+            {command.nrc_name ?? command.error_code}
+          </Typography>
+        )}
+      </TableCell>
+      <TableCell align="right">{command.responses}</TableCell>
+      <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
+        {command.completed_at === null ? '–' : formatDuration(secondsBetween(command.created_at, command.completed_at))}
+      </TableCell>
+      <TableCell>
+        <Time at={command.created_at} />
+      </TableCell>
+      <TableCell>{command.username}</TableCell>
+    </TableRow>
+  );
+}

@@ -1,0 +1,54 @@
+import { queryOptions, keepPreviousData, type QueryClient } from '@tanstack/react-query';
+import { answerOf, api, type Vehicle } from '../../api/client';
+import type { components, paths } from '../../api/generated/schema';
+import type { VehicleEvent } from '../../live/events';
+
+export const vehiclesKey = ['vehicles'] as const;
+const listsKey = [...vehiclesKey, 'list'] as const;
+
+export type VehicleQuery = NonNullable<paths['/api/v1/vehicles']['get']['parameters']['query']>;
+export type VehicleSort = NonNullable<VehicleQuery['sort']>;
+type VehicleList = components['schemas']['VehicleList'];
+
+const detailKey = (vehicleId: string) => [...vehiclesKey, 'detail', vehicleId] as const;
+export const faultMemoryKey = (vehicleId: string) => ['fault-memory', vehicleId] as const;
+
+export const vehiclesQuery = (query: VehicleQuery) =>
+  queryOptions({
+    queryKey: [...listsKey, query],
+    queryFn: ({ signal }) => answerOf(api.GET('/api/v1/vehicles', { params: { query }, signal })),
+    placeholderData: keepPreviousData,
+  });
+
+export const vehicleQuery = (vehicleId: string) =>
+  queryOptions({
+    queryKey: detailKey(vehicleId),
+    queryFn: ({ signal }) =>
+      answerOf(api.GET('/api/v1/vehicles/{vehicle_id}', { params: { path: { vehicle_id: vehicleId } }, signal })),
+    // While it is online, "last seen" goes on.
+    refetchInterval: 30_000,
+  });
+
+export const faultMemoryQuery = (vehicleId: string) =>
+  queryOptions({
+    queryKey: faultMemoryKey(vehicleId),
+    queryFn: ({ signal }) =>
+      answerOf(
+        api.GET('/api/v1/vehicles/{vehicle_id}/fault-memory', { params: { path: { vehicle_id: vehicleId } }, signal }),
+      ),
+  });
+
+/** A connection change, in every list and page that shows the vehicle. */
+export function patchConnection(queries: QueryClient, event: VehicleEvent): void {
+  const { connectionStatus, at } = event;
+  if (connectionStatus !== 'online' && connectionStatus !== 'offline') return;
+  const patch = (vehicle: Vehicle): Vehicle =>
+    vehicle.vehicle_id === event.vehicleId
+      ? { ...vehicle, connection_status: connectionStatus, last_seen_at: at ?? vehicle.last_seen_at }
+      : vehicle;
+  queries.setQueriesData<VehicleList>(
+    { queryKey: listsKey },
+    (list) => list && { ...list, items: list.items.map(patch) },
+  );
+  queries.setQueryData<Vehicle>(detailKey(event.vehicleId), (vehicle) => vehicle && patch(vehicle));
+}
