@@ -5,6 +5,7 @@ SHELL := bash
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+WEB := services/web
 HOST ?= 127.0.0.1
 PORT ?= 8000
 # Responses in the database before the bench begins.
@@ -12,20 +13,25 @@ HISTORY ?= 0
 EXTRAS := gateway command-service vehicle-connector simulator cli embedded
 CORE := services/command_service/domain/*,services/command_service/use_cases/*
 
-.PHONY: help up test check format protos requirements services bench venv clean
+.PHONY: help up test test-web check format web-client protos requirements services bench venv clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-up: $(VENV)/embedded.stamp ## Run everything in one process with demo data (HOST=, PORT=)
+up: $(VENV)/embedded.stamp $(WEB)/dist/index.html ## Run everything in one process with demo data (HOST=, PORT=)
 	@exec $(BIN)/sovd up --host $(HOST) --port $(PORT)
 
 test: $(VENV)/dev.stamp ## All tests, on real servers, with coverage (ARGS= goes to pytest)
 	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
 	@echo -n "coverage of the domain and the use cases, which must be 95 or more: "
 	@$(BIN)/coverage report --include='$(CORE)' --fail-under=95 --format=total
+	@$(MAKE) --no-print-directory test-web
 
-check: $(VENV)/dev.stamp ## Lint, types, layers, generated code, pins, what must not be committed
+test-web: $(VENV)/dev.stamp $(WEB)/dist/index.html ## The web interface's tests: units, then a real browser on a whole system
+	cd $(WEB) && npm test
+	export CHROMIUM=$$(scripts/find_browser.sh) PYTHON=$(abspath $(BIN)/python) && cd $(WEB) && npm run e2e
+
+check: $(VENV)/dev.stamp $(WEB)/dist/index.html ## Lint, types, layers, generated code, pins, what must not be committed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -33,10 +39,15 @@ check: $(VENV)/dev.stamp ## Lint, types, layers, generated code, pins, what must
 	PYTHON=$(BIN)/python scripts/check_protos.sh
 	$(BIN)/python scripts/check_requirements.py
 	scripts/check_tracked_files.sh
+	cd $(WEB) && npm run lint && npm run check:size
+	PYTHON=$(BIN)/python scripts/check_web_client.sh
 
 format: $(VENV)/dev.stamp ## Format the code and put right what ruff can
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
+
+web-client: $(VENV)/dev.stamp $(WEB)/node_modules/.stamp ## Generate the web interface's API types from the gateway's OpenAPI document
+	PYTHON=$(BIN)/python scripts/generate_web_client.sh
 
 protos: $(VENV)/dev.stamp ## Generate services/sovd_protos from protos/
 	PYTHON=$(BIN)/python scripts/generate_protos.sh
@@ -53,8 +64,16 @@ bench: $(VENV)/dev.stamp ## Speed and memory on real servers, as a table and as 
 venv: $(VENV)/dev.stamp ## Only set up the development environment in $(VENV)
 
 clean: ## Remove the environment, caches and reports (not var/, the data of `make up`)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*
+	rm -rf $(VENV) $(WEB)/node_modules $(WEB)/dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*
 	find services tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(WEB)/dist/index.html: $(WEB)/node_modules/.stamp $(shell find $(WEB)/src $(WEB)/public -type f) $(WEB)/index.html $(WEB)/vite.config.ts
+	cd $(WEB) && npm run build
+
+$(WEB)/node_modules/.stamp: $(WEB)/package.json $(WEB)/package-lock.json
+	@command -v npm > /dev/null || { echo "set-up: the web interface needs Node.js 20 with npm" >&2; exit 1; }
+	cd $(WEB) && npm ci --no-fund --no-audit --loglevel=error
+	@touch $@
 
 $(VENV)/%.stamp: requirements/%.txt requirements/build.txt pyproject.toml scripts/set_up.sh
 	scripts/set_up.sh $(VENV) $*
