@@ -212,3 +212,5 @@ def driver_errors() -> Iterator[None]:
             if isinstance(error, ValueError):  # a parameter that the driver cannot encode
                 raise OverflowError(str(error)) from error
             raise DBAPIError(None, None, error, connection_invalidated=True) from error
+        except asyncpg.InternalClientError as error:  # the server has just said that it ends the connection
+            raise DBAPIError(None, None, error, connection_invalidated=True) from error

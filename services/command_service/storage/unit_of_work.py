@@ -30,6 +30,7 @@ from command_service.use_cases.ports import (
     VehicleRepository,
 )
 from service_kit.database import DriverPool, database_errors, db_now, reading_engine, to_its_end
+from service_kit.errors import Unavailable
 
 _clock = select(db_now())
 
@@ -84,7 +85,7 @@ async def _direct(pool: DriverPool, mode: Mode) -> AsyncIterator[UnitOfWork]:
             yield SqlUnitOfWork(session)
         finally:
             await session.roll_back()
-    except (asyncio.CancelledError, GeneratorExit):
+    except (asyncio.CancelledError, GeneratorExit, Unavailable):
         usable = False
         raise
     finally:

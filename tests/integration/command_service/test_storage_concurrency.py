@@ -346,3 +346,28 @@ async def test_a_caller_that_is_cancelled_leaves_nothing_behind(storage: SqlStor
     assert (await _dispatch(storage, command)).dispatch_number == 1
     async with storage.reading() as uow:
         assert len(await uow.commands.page(CommandFilter(), 10, None)) == 1
+
+
+_END_ALL_OTHERS = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
+@on_postgresql
+async def test_connections_that_the_server_ends_are_replaced(storage: SqlStorage, observer: AsyncEngine) -> None:
+    await store(storage, commands=[command := a_command()])
+    async with asyncio.timeout(60), observer.connect() as connection:
+        for _ in range(30):
+            await connection.execute(_END_ALL_OTHERS)
+            # At once, while the driver is being told.
+            while await _is_away(storage, command):
+                pass
+
+
+async def _is_away(storage: SqlStorage, command: Command) -> bool:
+    try:
+        async with storage.reading() as uow:
+            return not await uow.commands.get([command.command_id])
+    except Unavailable:
+        return True
