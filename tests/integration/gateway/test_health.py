@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -144,11 +145,16 @@ async def test_a_port_that_is_taken(settings: dict[str, Any]) -> None:
 
 async def test_stopping_finishes_what_runs(start_gateway: StartGateway, settings: dict[str, Any]) -> None:
     async with running(settings) as gateway:
+        passwords, held_up = gateway.gateway.state.logins._passwords, threading.Event()
+        passwords._thread.submit(held_up.wait, 60)
         in_flight = [asyncio.create_task(gateway.log_in()) for _ in range(5)]
-        async with asyncio.timeout(5):
-            while gateway.gateway.state.logins._passwords._waiting < 5:  # noqa: ASYNC110
+        async with asyncio.timeout(30):
+            while passwords._waiting < 5:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
-        await gateway.gateway.stop()
+        stopping = asyncio.create_task(gateway.gateway.stop())
+        await asyncio.sleep(0.05)
+        held_up.set()
+        await stopping
         assert all(tokens["access_token"] for tokens in await asyncio.gather(*in_flight))
         with pytest.raises(httpx.ConnectError):
             await gateway.client.get("/health/live")
