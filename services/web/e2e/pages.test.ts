@@ -1,7 +1,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Gateway } from './gateway';
-import { logIn, newPage, openBrowser, openForm, VIN, violations } from './visit';
+import { fillEcu, logIn, newPage, openBrowser, openForm, openVehicle, VIN, violations } from './visit';
 
 let gateway: Gateway;
 let browser: Browser;
@@ -31,6 +31,16 @@ async function show(page: Page, path: string, title: string): Promise<void> {
   await page.getByRole('status', { name: 'Loading' }).first().waitFor({ state: 'detached' });
 }
 
+async function sendStream(page: Page): Promise<void> {
+  await fillEcu(page, '0x10');
+  await page.getByLabel('Data ID').fill('0xF40C');
+  await page.getByLabel('Interval (ms)').fill('100');
+  await page.getByLabel('Duration (s)').fill('1');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await page.getByText('All answers are here').waitFor();
+  await page.getByRole('img', { name: /^engineSpeed over time/ }).waitFor();
+}
+
 describe.each(['light', 'dark'] as const)('%s', (scheme) => {
   it('no page has a barrier that axe finds, asks a third party or says an error', async () => {
     const page = await newPage(browser, gateway.address, scheme);
@@ -47,7 +57,14 @@ describe.each(['light', 'dark'] as const)('%s', (scheme) => {
       await show(page, path, title);
       expect([path, await violations(page)]).toEqual([path, []]);
     }
+    await openVehicle(page, VIN);
+    await page.getByRole('button', { name: 'Read all fault memories' }).click();
+    await page.getByRole('region', { name: 'Fault memory' }).getByText('P0420-11').first().waitFor();
+    await page.getByRole('button', { name: 'Read all fault memories' }).waitFor();
+    expect(await violations(page)).toEqual([]);
     await openForm(page, VIN, 'StreamDataByID');
+    expect(await violations(page)).toEqual([]);
+    await sendStream(page);
     expect(await violations(page)).toEqual([]);
     expect(trouble).toEqual([]);
     await page.context().close();

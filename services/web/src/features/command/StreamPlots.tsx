@@ -43,24 +43,21 @@ function useThrottledSeries(answers: readonly ResponseEvent[], count: number, en
 const Plot = memo(function Plot({ series }: { series: PlotSeries }) {
   const { label, id, unit, latest } = series;
   return (
-    <Box
-      component="figure"
-      role="img"
-      aria-label={`${label} over time, now ${latest} ${unit}`}
-      sx={{ m: 0, minWidth: 0 }}
-    >
+    <Box component="figure" sx={{ m: 0, minWidth: 0 }}>
       <Typography component="figcaption" variant="body2">
         {label} {label !== id && id}: <strong>{latest}</strong> {unit}
       </Typography>
-      <LineChart
-        height={180}
-        skipAnimation
-        hideLegend
-        margin={{ left: 0, right: 8, top: 8, bottom: 0 }}
-        xAxis={[{ data: [...series.seconds], scaleType: 'linear', valueFormatter: formatSecond }]}
-        yAxis={[{ width: 48 }]}
-        series={[{ data: [...series.values], label, showMark: false, curve: 'linear' }]}
-      />
+      <div role="img" aria-label={`${label} over time, now ${latest} ${unit}`}>
+        <LineChart
+          height={180}
+          skipAnimation
+          hideLegend
+          margin={{ left: 0, right: 8, top: 8, bottom: 0 }}
+          xAxis={[{ data: [...series.seconds], scaleType: 'linear', valueFormatter: formatSecond }]}
+          yAxis={[{ width: 48 }]}
+          series={[{ data: [...series.values], label, showMark: false, curve: 'linear' }]}
+        />
+      </div>
     </Box>
   );
 });

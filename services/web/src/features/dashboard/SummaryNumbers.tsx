@@ -19,7 +19,7 @@ export function SummaryNumbers({ summary }: { summary: Summary }) {
   const count = (statuses: readonly CommandStatus[]) =>
     statuses.reduce((sum, status) => sum + commands.by_status[status], 0);
   return (
-    <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: 'repeat(auto-fill, minmax(190px, 1fr))' }}>
+    <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: 'repeat(auto-fill, minmax(235px, 1fr))' }}>
       <Figure label="Vehicles online" tone="success" value={vehicles.online} to="/vehicles?status=online" />
       <Figure label="Vehicles offline" tone="neutral" value={vehicles.offline} to="/vehicles?status=offline" />
       <Figure

@@ -70,14 +70,14 @@ function EcuFaults({ address, name, latest, previous }: EcuFaultsProps) {
           {faults.length === 0 ? 'no faults' : faults.length === 1 ? '1 fault' : `${faults.length} faults`}
         </Typography>
         <Typography variant="caption" color="textSecondary">
-          <Link component={RouterLink} to={`/commands/${latest.command_id}`}>
+          <Link component={RouterLink} underline="always" to={`/commands/${latest.command_id}`}>
             read
           </Link>{' '}
           <Time at={latest.completed_at} style="relative" />
           {previous !== null && (
             <>
               , compared with{' '}
-              <Link component={RouterLink} to={`/commands/${previous.command_id}`}>
+              <Link component={RouterLink} underline="always" to={`/commands/${previous.command_id}`}>
                 the reading before
               </Link>
             </>
