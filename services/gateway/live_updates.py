@@ -3,7 +3,8 @@
 Live events (Redis) are a hint that makes viewers fast; the recorded state (the command service) makes them right. A
 viewer subscribes, awaits the confirmation and replays; from then on it is fed by live events, re-read at once when
 one is missing, and all open viewers are re-read together every few seconds and whenever live events may have been
-lost. A socket that is slow is not buffered for: its viewers are re-read when it has drained.
+lost. A socket that is slow is not buffered for: its viewers are re-read when it has drained. Who sends a command while
+a socket is open will watch it: it is subscribed to before it exists, and its viewer need not replay.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from functools import partial
 
 from google.protobuf.message import DecodeError
 
+from gateway.expected_command import ExpectedCommand
 from gateway.outlet import Outlet
 from gateway.shared_channel import SharedChannel
 from gateway.vehicle_feed import VehicleFeed
@@ -26,6 +28,8 @@ from sovd_protos.live.v1.live_pb2 import CommandEvents
 
 # So many viewers are re-read in one call.
 MAX_READ = 500
+# Commands that were sent and that nobody watches yet.
+MAX_EXPECTED = 1000
 # Of sockets that are asked to close when the service stops.
 CLOSE_SECONDS = 2.0
 
@@ -46,12 +50,15 @@ class Viewer(View):
         self.outlet = outlet
         # Called once: after the last event was put (True), or because there is no such command (False).
         self.on_end = on_end
-        self.channel: SharedChannel[Viewer] | None = None
+        self.channel: CommandChannel | None = None
         self.reading = False
         # While it is being read: something was dropped, and the answer may be too old to have it …
         self.missed = False
         # … or something came that must wait for what the answer, with luck, has.
         self.late = False
+
+
+CommandChannel = SharedChannel[Viewer | ExpectedCommand]
 
 
 class LiveUpdates:
@@ -62,7 +69,8 @@ class LiveUpdates:
         self._live_events = live_events
         self._read_updates = read_updates
         self._reread_seconds = reread_seconds
-        self._channels: dict[str, SharedChannel[Viewer]] = {}
+        self._channels: dict[str, CommandChannel] = {}
+        self._expected: dict[str, ExpectedCommand] = {}
         self._outlets: set[Outlet] = set()
         self._all_detached = asyncio.Event()
         # Who is catching up just now does not wait behind the clock's round of all viewers.
@@ -71,17 +79,31 @@ class LiveUpdates:
 
     def open(self, command_id: str, after: int, outlet: Outlet, on_end: Callable[[bool], None]) -> Viewer:
         """From now on the outlet gets the command's events after response number `after`."""
-        name = f"command.{command_id}"
-        channel = self._channels.get(name)
-        if channel is None:
-            channel = self._channels[name] = SharedChannel(self._live_events, name, self)
         viewer = Viewer(command_id, after, outlet, on_end)
-        viewer.channel = channel
+        viewer.channel = channel = self._channel(command_id)
         channel.add(viewer)
+        expected = self._expected.get(command_id)
+        self.forget(command_id)
+        if expected is not None and expected.whole:
+            # Not before the caller has its viewer: the end may be among the events.
+            asyncio.get_running_loop().call_soon(self._on_expected, viewer, expected.events)
         # Otherwise the confirmation starts the replay, or the clock if that comes first.
-        if channel.confirmed or not self._live_events.connected:
+        elif channel.confirmed or not self._live_events.connected:
             self._read(viewer)
         return viewer
+
+    def expect(self, command_id: str) -> None:
+        """The command is about to be sent, by somebody who will watch it here."""
+        if self._live_events.connected and len(self._expected) < MAX_EXPECTED:
+            expected = self._expected[command_id] = ExpectedCommand(command_id)
+            self._channel(command_id).add(expected)
+
+    def forget(self, command_id: str) -> None:
+        """It was not sent, or is watched now, or nobody came."""
+        expected = self._expected.pop(command_id, None)
+        channel = self._channels.get(_channel_name(command_id))
+        if expected is not None and channel is not None:
+            channel.discard(expected)
 
     def close(self, viewer: Viewer) -> None:
         """The outlet gets no more of this command."""
@@ -107,9 +129,11 @@ class LiveUpdates:
     async def reread_all(self) -> None:
         """One call for up to MAX_READ viewers."""
         self.vehicles.settle()
+        for command_id in [each.command_id for each in self._expected.values() if each.overdue]:
+            self.forget(command_id)
         for channel in list(self._channels.values()):
             channel.settle()
-            for viewer in channel.watchers:
+            for viewer in _viewers(channel):
                 self._read(viewer, self._rereads)
         await self._rereads.drain()
 
@@ -128,22 +152,39 @@ class LiveUpdates:
         await self._reads.drain()
         await self._rereads.drain()
 
-    def on_message(self, channel: SharedChannel[Viewer], payload: bytes) -> None:
+    def on_message(self, channel: CommandChannel, payload: bytes) -> None:
         try:
             message = CommandEvents.FromString(payload)
         except DecodeError:
             log.warning("live_message_not_readable", channel=channel.name, bytes=len(payload))
             return
         events = events_from(message.events, message.traceparent)
-        for viewer in list(channel.watchers):
-            self._on_live(viewer, events)
+        for watcher in list(channel.watchers):
+            if isinstance(watcher, Viewer):
+                self._on_live(watcher, events)
+            else:
+                watcher.keep(events)
 
-    def on_missed(self, channel: SharedChannel[Viewer]) -> None:
-        for viewer in list(channel.watchers):
-            self._read_again(viewer)
+    def on_missed(self, channel: CommandChannel) -> None:
+        for watcher in list(channel.watchers):
+            if isinstance(watcher, Viewer):
+                self._read_again(watcher)
+            else:
+                watcher.missed()
 
-    def on_idle(self, channel: SharedChannel[Viewer]) -> None:
+    def on_idle(self, channel: CommandChannel) -> None:
         self._channels.pop(channel.name, None)
+
+    def _channel(self, command_id: str) -> CommandChannel:
+        name = _channel_name(command_id)
+        channel = self._channels.get(name)
+        if channel is None:
+            channel = self._channels[name] = SharedChannel(self._live_events, name, self)
+        return channel
+
+    def _on_expected(self, viewer: Viewer, events: Iterable[Event]) -> None:
+        if viewer.channel is not None:
+            self._on_live(viewer, events)
 
     def _on_live(self, viewer: Viewer, events: Iterable[Event]) -> None:
         if viewer.outlet.full:
@@ -214,3 +255,11 @@ class LiveUpdates:
             # A gap that a read does not fill is left to the clock, or this would go round for ever.
             if updates.has_more or viewer.missed or (viewer.has_gap and (news or viewer.late)):
                 self._read(viewer)
+
+
+def _channel_name(command_id: str) -> str:
+    return f"command.{command_id}"
+
+
+def _viewers(channel: CommandChannel) -> list[Viewer]:
+    return [watcher for watcher in channel.watchers if isinstance(watcher, Viewer)]

@@ -47,6 +47,10 @@ class SessionGuard:
         self._watchers.setdefault(sid, set()).add(on_end)
         return lambda: self._unwatch(sid, on_end)
 
+    def is_watched(self, sid: str) -> bool:
+        """Whether the session has a WebSocket open here."""
+        return sid in self._watchers
+
     async def announce_end(self, sids: Sequence[str]) -> None:
         """After a session was ended in the database: here at once, elsewhere by a hint that may get lost."""
         for sid in sids:

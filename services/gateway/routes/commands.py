@@ -13,7 +13,7 @@ from uuid_utils import uuid7
 
 from gateway.answers import answers, json_answer
 from gateway.api_types import ApiModel, Cursor, Limit, Moment, Uuid, to_microseconds
-from gateway.app_state import app_state
+from gateway.app_state import AppState, app_state
 from gateway.auth import CurrentUser, current_user, require_engineer
 from gateway.commands_json import (
     COMMAND_EXAMPLE,
@@ -124,7 +124,10 @@ async def submit_command(request: Request) -> Response:
     user = await require_engineer(request)
     key = _idempotency_key(request.headers.get("idempotency-key"))
     submission = _submission(await request.body(), user, key)
-    command = await app_state(request).command_client.submit(submission)
+    state = app_state(request)
+    if state.sessions.is_watched(user.sid):
+        state.live_updates.expect(submission.command_id)
+    command = await _submit(state, submission)
     return json_answer(command_json(command), 201, {"location": f"/api/v1/commands/{command.command_id}"})
 
 
@@ -185,6 +188,18 @@ async def list_evidence(
     """What came too late to count: after the command's end, or from an older attempt. Oldest first."""
     found = await app_state(request).command_client.list_evidence(command_id, query.limit, query.cursor)
     return json_answer({"items": [evidence_json(e) for e in found.evidence], "next_cursor": found.next_cursor or None})
+
+
+async def _submit(state: AppState, submission: pb.Submission) -> pb.Command:
+    accepted = ""
+    try:
+        command = await state.command_client.submit(submission)
+        accepted = command.command_id
+        return command
+    finally:
+        # Refused, or sent before with the same key.
+        if accepted != submission.command_id:
+            state.live_updates.forget(submission.command_id)
 
 
 def list_request(query: CommandFilters, limit: int, cursor: str = "") -> pb.ListCommandsRequest:

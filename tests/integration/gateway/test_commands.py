@@ -1,15 +1,19 @@
 """The routes of commands, over real HTTP and gRPC, with a command service that remembers."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 
 from service_kit.errors import LimitExceeded, NotFound
 from sovd_protos.command.v1 import command_pb2 as pb
 from tests.integration.gateway.scripted_command_service import VEHICLE_JSON
 from tests.integration.gateway.small_gateway import SmallGateway, small_gateway
+from tests.support.waiting import until
+from tests.unit.gateway.live_fakes import live, response, status
 
 VEHICLE = "0197f6a4-3b52-7cc1-9d7f-2a6a5f0e3b10"
 UNKNOWN = "01970c3a-6f2e-7d5a-8c1b-0a4f5e6d7c8b"
@@ -61,6 +65,33 @@ async def test_the_trace_of_the_request_goes_with_the_command(http: httpx.AsyncC
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
     await http.post(COMMANDS, json=READ, headers={"traceparent": parent})
     assert gateway.service.batches[0][0].traceparent == parent
+
+
+async def test_who_sends_with_a_socket_open_watches_without_asking(
+    http: httpx.AsyncClient, gateway: SmallGateway
+) -> None:
+    async with connect(gateway.websocket_url(f"/ws/events?token={gateway.token()}")) as socket:
+        await until(lambda: gateway.state.sessions.is_watched("session-1"))
+        command_id = (await http.post(COMMANDS, json=READ)).json()["command_id"]
+        gateway.live.send(f"command.{command_id}", live(status(1, 0), response(1)))
+        await socket.send(json.dumps({"action": "subscribe", "command_id": command_id}))
+        events = [json.loads(await socket.recv()) for _ in range(2)]
+    assert [event["event"] for event in events] == ["status", "response"]
+    # Nothing is recorded of it: a read would have found no such command.
+    assert gateway.service.recorded == {}
+
+
+@pytest.mark.parametrize("change", [{"vehicle_id": UNKNOWN}, {"priority": 0}])
+async def test_what_is_refused_or_was_sent_before_is_not_waited_for(
+    http: httpx.AsyncClient, gateway: SmallGateway, change: dict[str, Any]
+) -> None:
+    gateway.service.refused[UNKNOWN] = NotFound("UNKNOWN_VEHICLE", "there is no such vehicle")
+    keyed = {"Idempotency-Key": "again"}
+    await http.post(COMMANDS, json=READ, headers=keyed)
+    async with connect(gateway.websocket_url(f"/ws/events?token={gateway.token()}")):
+        await until(lambda: gateway.state.sessions.is_watched("session-1"))
+        await http.post(COMMANDS, json={**READ, **change}, headers=keyed)
+        await until(lambda: gateway.live.subscriptions == [])
 
 
 async def test_the_same_key_and_body_give_the_same_command(http: httpx.AsyncClient) -> None:
@@ -245,9 +276,9 @@ async def test_every_call_is_documented_with_an_example(http: httpx.AsyncClient)
     ]
     assert len(operations) == 8
     for operation in operations:
-        for status, response in operation["responses"].items():
-            (content,) = response["content"].values()
-            assert "example" in content, (operation["operationId"], status)
+        for code, answer in operation["responses"].items():
+            (content,) = answer["content"].values()
+            assert "example" in content, (operation["operationId"], code)
     submit = paths[COMMANDS]["post"]
     assert set(submit["responses"]) >= {"201", "400", "401", "403", "404", "409", "413", "422", "429", "503"}
     body = submit["requestBody"]["content"]["application/json"]["schema"]

@@ -84,11 +84,17 @@ class Client:
 
 
 class World:
-    def __init__(self) -> None:
+    """With `sent_here` the command is expected before it exists, and nobody watches it yet."""
+
+    def __init__(self, *, sent_here: bool) -> None:
         self.live = HandLiveEvents()
         self.command = RecordedCommand()
         self.hub = LiveUpdates(self.live, self.command.read)
-        self.clients = [Client(self.hub, 0)]
+        self.clients: list[Client] = []
+        if sent_here:
+            self.hub.expect(COMMAND)
+        else:
+            self.clients.append(Client(self.hub, 0))
         self.unpublished: list[CommandEvent] = []
         self.published: list[CommandEvent] = []
         self.revision = 0
@@ -103,7 +109,7 @@ class World:
         self.live.send(CHANNEL, live(*events))
 
     async def act(self, action: str, number: int) -> None:
-        client = self.clients[number % len(self.clients)]
+        client = self.clients[number % len(self.clients)] if self.clients else None
         match action:
             case "respond":
                 self.record(response(self.command.responses + 1))
@@ -130,12 +136,12 @@ class World:
                 self.clocks.append(asyncio.create_task(self.hub.reread_all()))
             case "open" if len(self.clients) < 4:
                 self.clients.append(Client(self.hub, number % 4))
-            case "reconnect" if not client.ends:
+            case "reconnect" if client and not client.ends:
                 client.disconnect()
                 client.connect()
-            case "slow down":
+            case "slow down" if client:
                 client.socket.open_gate.clear()
-            case "speed up":
+            case "speed up" if client:
                 client.socket.open_gate.set()
             case "hold reads":
                 self.command.hold = True
@@ -158,6 +164,7 @@ class World:
 
     async def end(self) -> None:
         """The command ends, every socket drains, reads are answered: the clock must bring the rest."""
+        self.clients = self.clients or [Client(self.hub, 0)]
         self.change_status(terminal=True)
         self.publish(self.unpublished[-1:])
         for client in self.clients:
@@ -178,8 +185,9 @@ class World:
         await settle()
 
 
-async def live_through(actions: Sequence[Action]) -> None:
-    world = World()
+async def live_through(actions: Sequence[Action], *, sent_here: bool) -> None:
+    world = World(sent_here=sent_here)
+    await settle()
     for action, number in actions:
         await world.act(action, number)
         for client in world.clients:
@@ -192,13 +200,13 @@ async def live_through(actions: Sequence[Action]) -> None:
     assert world.live.subscriptions == []
 
 
-@given(ACTIONS)
-@settings(max_examples=300, deadline=None)
-def test_every_viewer_sees_every_event_once_and_in_order(actions: list[Action]) -> None:
+@given(ACTIONS, st.booleans())
+@settings(max_examples=400, deadline=None)
+def test_every_viewer_sees_every_event_once_and_in_order(actions: list[Action], sent_here: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outlets, "MAX_QUEUED_MESSAGES", 4)
         patch.setattr(views, "MAX_HELD_EVENTS", 3)
-        asyncio.run(live_through(actions))
+        asyncio.run(live_through(actions, sent_here=sent_here))
 
 
 @given(
