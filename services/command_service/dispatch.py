@@ -1,7 +1,9 @@
 """The dispatcher: looks at the vehicles where something changed, and publishes what was committed to a connector."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from command_service import metrics, observation
 from command_service.domain.command import Command
@@ -12,11 +14,13 @@ from service_kit.errors import Unavailable
 from service_kit.logging import get_logger
 from service_kit.messaging.port import Messaging, OutgoingMessage
 from service_kit.tracing import ActiveSpan, SpanKind, start_sampled
-from sovd_protos.connector.v1.connector_pb2 import DispatchedCommand
+from sovd_protos.connector.v1.connector_pb2 import DispatchedCommand, DispatchedCommands
 
 _log = get_logger(__name__)
 
 _AT_ONCE = 500
+# What a broker does for a message costs more than what a command adds to it. Bounds its size, too: half a megabyte.
+_COMMANDS_PER_MESSAGE = 16
 _RETRY_SECONDS = 1.0
 
 
@@ -40,6 +44,15 @@ class WokenVehicles:
         if not self._vehicle_ids:
             self._event.clear()
         return taken
+
+
+class _Publication(NamedTuple):
+    command: Command
+    span: ActiveSpan | None
+
+    @property
+    def traceparent(self) -> str:
+        return self.command.traceparent if self.span is None else self.span.traceparent
 
 
 class Dispatcher:
@@ -88,15 +101,16 @@ class Dispatcher:
         await self._publisher.drain()
 
     async def _publish(self, commands: Sequence[Command]) -> list[None]:
-        spans = [_span_of(command) for command in commands]
-        errors = await self._messaging.publish([*map(_to_message, commands, spans)])
+        groups = list(_by_connector([_Publication(command, _span_of(command)) for command in commands]))
+        errors = await self._messaging.publish([_to_message(group) for group in groups])
         unpublished = []
-        for command, span, error in zip(commands, spans, errors, strict=True):
-            if error is not None:
-                observation.not_dispatched(command, error)
-                unpublished.append((command.command_id, command.dispatch_number))
-            if span is not None:
-                span.end(error)
+        for group, error in zip(groups, errors, strict=True):
+            for command, span in group:
+                if error is not None:
+                    observation.not_dispatched(command, error)
+                    unpublished.append((command.command_id, command.dispatch_number))
+                if span is not None:
+                    span.end(error)
         if unpublished:
             await self._take_back(unpublished)
         return [None] * len(commands)
@@ -122,9 +136,29 @@ def _span_of(command: Command) -> ActiveSpan | None:
     )
 
 
-def _to_message(command: Command, span: ActiveSpan | None) -> OutgoingMessage:
-    traceparent = command.traceparent if span is None else span.traceparent
-    body = DispatchedCommand(
+def _by_connector(publications: Iterable[_Publication]) -> Iterator[Sequence[_Publication]]:
+    """One after the other what becomes a message."""
+    of_connector: dict[str | None, list[_Publication]] = defaultdict(list)
+    for publication in publications:
+        of_connector[publication.command.connector_id].append(publication)
+    for group in of_connector.values():
+        for start in range(0, len(group), _COMMANDS_PER_MESSAGE):
+            yield group[start : start + _COMMANDS_PER_MESSAGE]
+
+
+def _to_message(group: Sequence[_Publication]) -> OutgoingMessage:
+    first = group[0].command
+    return OutgoingMessage(
+        routing_key=f"connector.{first.connector_id}",
+        body=DispatchedCommands(commands=map(_to_proto, group)).SerializeToString(),
+        message_id=f"{first.command_id}/{first.dispatch_number}",
+        headers={"traceparent": group[0].traceparent},
+    )
+
+
+def _to_proto(publication: _Publication) -> DispatchedCommand:
+    command = publication.command
+    return DispatchedCommand(
         command_id=command.command_id,
         dispatch_number=command.dispatch_number,
         vehicle_id=command.vehicle_id,
@@ -134,12 +168,6 @@ def _to_message(command: Command, span: ActiveSpan | None) -> OutgoingMessage:
         repeatable=command.repeatable,
         timeout_ms=command.timeout_seconds * 1000,
         expires_at_us=int(command.expires_at.timestamp() * 1_000_000),
-        traceparent=traceparent,
+        traceparent=publication.traceparent,
         stream_duration_ms=command.stream_duration_ms,
-    )
-    return OutgoingMessage(
-        routing_key=f"connector.{command.connector_id}",
-        body=body.SerializeToString(),
-        message_id=f"{command.command_id}/{command.dispatch_number}",
-        headers={"traceparent": traceparent},
     )

@@ -99,10 +99,12 @@ class CommandServiceStream:
 
     # --- what callers want
 
-    async def claim(self, claim: wire.Claim) -> wire.ClaimAnswer:
-        """Asked again on every new stream until it is answered. Raises NotAttached only after `abandon_claims`."""
+    def claim(self, claim: wire.Claim) -> "asyncio.Future[wire.ClaimAnswer]":
+        """Asked again on every new stream until it is answered. Fails with NotAttached only after `abandon_claims`."""
         if self._abandoned:
-            raise NotAttached
+            refused: asyncio.Future[wire.ClaimAnswer] = asyncio.get_running_loop().create_future()
+            refused.set_exception(NotAttached())
+            return refused
         key = claim.command_id, claim.dispatch_number
         pending = self._claims.get(key)
         if pending is None:
@@ -112,7 +114,7 @@ class CommandServiceStream:
                 self._outbox.claims.append(claim)
                 self._wake()
         # A second delivery of the same message waits for the same answer.
-        return await asyncio.shield(pending.answer)
+        return asyncio.shield(pending.answer)
 
     def abandon_claims(self) -> None:
         """The connector stops, and no answer came."""

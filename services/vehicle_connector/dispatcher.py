@@ -1,6 +1,8 @@
 """Takes commands and requests of the command service off RabbitMQ."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
 
 from google.protobuf.message import DecodeError
 
@@ -21,13 +23,20 @@ _LONGEST_ID = 36  # of a UUID
 # The command service has never heard of the command: whoever published it, it was not the command service.
 _UNKNOWN = "unknown"
 
+
+class _Settlement(Enum):
+    ACK = auto()
+    REQUEUE = auto()
+    REJECT = auto()
+
+
 _GRANTED = metrics.CLAIMS.labels("granted")
 
 Supersede = Callable[[str, int], None]
 
 
 class Dispatcher:
-    """Claims each command before its vehicle sees it. The message is settled once the claim is answered."""
+    """Claims each command before its vehicle sees it. A message is settled once all its claims are answered."""
 
     def __init__(
         self, messaging: Messaging, stream: CommandServiceStream, executor: Executor, supersede: Supersede
@@ -45,7 +54,7 @@ class Dispatcher:
             control, [control], self._on_control, prefetch=_CONTROL_PREFETCH, expires_ms=_QUEUE_EXPIRES_MS
         )
         self._commands = await self._messaging.consume(
-            commands, [commands], self._on_command, prefetch=prefetch, expires_ms=_QUEUE_EXPIRES_MS
+            commands, [commands], self._on_commands, prefetch=prefetch, expires_ms=_QUEUE_EXPIRES_MS
         )
 
     async def stop_commands(self) -> None:
@@ -57,37 +66,49 @@ class Dispatcher:
         if self._control is not None:
             await self._control.stop()
 
-    async def _on_command(self, message: IncomingMessage) -> None:
-        dispatched = _parse_command(message.body)
-        if dispatched is None:
+    async def _on_commands(self, message: IncomingMessage) -> None:
+        dispatched = _parse_commands(message.body)
+        if not dispatched:
             await _reject(message, "commands")
             return
+        spans = [_span_of(each) for each in dispatched]
+        claims = [self._stream.claim(_claim_of(each)) for each in dispatched]
+        answers = await asyncio.gather(*claims, return_exceptions=True)
+        settlements = {self._settle(*facts) for facts in zip(dispatched, answers, spans, strict=True)}
+        if settlements == {_Settlement.ACK}:
+            await message.ack()
+        elif _Settlement.REQUEUE in settlements:
+            await message.requeue()
+        else:
+            await _reject(message, "commands")
+
+    def _settle(
+        self, dispatched: wire.DispatchedCommand, answer: wire.ClaimAnswer | BaseException, span: ActiveSpan | None
+    ) -> _Settlement:
+        """What becomes of the message, as far as this command is concerned."""
+        if isinstance(answer, NotAttached):  # the connector stops
+            return _Settlement.REQUEUE
         try:
-            await self._claim(dispatched, message)
+            if isinstance(answer, BaseException):
+                raise answer
+            return self._act_upon(dispatched, answer, span)
         except Exception as error:
             with command_context(dispatched.command_id, dispatched.traceparent):
                 _log.error("command_not_handled", exc_info=error)
-            await message.reject()
+            return _Settlement.REJECT
 
-    async def _claim(self, dispatched: wire.DispatchedCommand, message: IncomingMessage) -> None:
-        span = _span_of(dispatched)
-        try:
-            answer = await self._stream.claim(_claim_of(dispatched))
-        except NotAttached:  # the connector stops
-            await message.requeue()
-            return
+    def _act_upon(
+        self, dispatched: wire.DispatchedCommand, answer: wire.ClaimAnswer, span: ActiveSpan | None
+    ) -> _Settlement:
         if answer.granted:
             _GRANTED.inc()
             self._executor.hand_over(dispatched, answer.attempt, span)
-        else:
-            metrics.CLAIMS.labels(answer.refusal).inc()
-            if span is not None:
-                span.set(refusal=answer.refusal)
-                span.end()
-        if answer.refusal == _UNKNOWN:
-            await _reject(message, "commands")
-        else:
-            await message.ack()
+            return _Settlement.ACK
+        metrics.CLAIMS.labels(answer.refusal).inc()
+        if span is not None:
+            span.set(refusal=answer.refusal)
+            span.end()
+        return _Settlement.REJECT if answer.refusal == _UNKNOWN else _Settlement.ACK
 
     async def _on_control(self, message: IncomingMessage) -> None:
         control = _parse_control(message.body)
@@ -101,13 +122,19 @@ class Dispatcher:
             await message.ack()
 
 
-def _parse_command(body: bytes) -> wire.DispatchedCommand | None:
+def _parse_commands(body: bytes) -> Sequence[wire.DispatchedCommand]:
+    """Empty when one of them is not whole: such a body is not the command service's."""
     try:
-        command = wire.DispatchedCommand.FromString(body)
+        commands = wire.DispatchedCommands.FromString(body).commands
     except DecodeError:
-        return None
-    is_whole = _is_id(command.command_id) and _is_id(command.vehicle_id) and command.command_name and command.timeout_ms
-    return command if is_whole else None
+        return []
+    return commands if all(map(_is_whole, commands)) else []
+
+
+def _is_whole(command: wire.DispatchedCommand) -> bool:
+    return bool(
+        _is_id(command.command_id) and _is_id(command.vehicle_id) and command.command_name and command.timeout_ms
+    )
 
 
 def _parse_control(body: bytes) -> wire.ControlMessage | None:

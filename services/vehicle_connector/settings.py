@@ -21,8 +21,8 @@ class Settings(ServiceSettings):
     vehicle_credential_secret: SecretStr = Field(
         min_length=16, description="the secret that vehicle credentials are derived from, at least 16 characters"
     )
-    # Commands that may be on their way between the broker and their claim at once.
-    prefetch: int = Field(default=500, ge=1, le=65535, description="1 to 65535")
+    # Messages, each of a few commands, that may be on their way between the broker and their claims at once.
+    prefetch: int = Field(default=100, ge=1, le=65535, description="1 to 65535")
     # Updates of one command that a vehicle may be ahead of what is recorded: the bound of a command's result buffer.
     result_window: int = Field(default=64, ge=2, le=10_000, description="2 to 10000")
 

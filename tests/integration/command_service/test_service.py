@@ -99,7 +99,7 @@ class Connector:
     async def claim(self) -> tuple[connector_pb2.DispatchedCommand, connector_pb2.ClaimAnswer]:
         async with asyncio.timeout(10):
             message = await self.delivered.get()
-        command = connector_pb2.DispatchedCommand.FromString(message.body)
+        (command,) = connector_pb2.DispatchedCommands.FromString(message.body).commands
         claim = connector_pb2.Claim(
             command_id=command.command_id,
             dispatch_number=command.dispatch_number,

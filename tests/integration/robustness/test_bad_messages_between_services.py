@@ -82,7 +82,8 @@ def dispatched(**facts: Any) -> bytes:
         "command_params": '{"ecuAddress":"0x10"}',
         "timeout_ms": 1000,
     }
-    return connector_pb2.DispatchedCommand(**(fields | facts)).SerializeToString()
+    command = connector_pb2.DispatchedCommand(**(fields | facts))
+    return connector_pb2.DispatchedCommands(commands=[command]).SerializeToString()
 
 
 def control(**facts: Any) -> bytes:
@@ -93,7 +94,9 @@ WRONG: dict[str, bytes] = {
     "nothing": b"",
     "random bytes": os.urandom(300),
     "JSON": b'{"command_id":"7"}',
-    "all fields empty": connector_pb2.DispatchedCommand(dispatch_number=7).SerializeToString(),
+    "all fields empty": connector_pb2.DispatchedCommands(
+        commands=[connector_pb2.DispatchedCommand(dispatch_number=7)]
+    ).SerializeToString(),
     "truncated": dispatched()[:-3],
     "an id that is too long": dispatched(command_id="x" * 100_000),
 }

@@ -21,7 +21,7 @@ from command_service.use_cases.ports import Storage
 from service_kit.logging import configure_logging
 from service_kit.messaging.port import Messaging, OutgoingMessage, PublishError, Unroutable
 from service_kit.tracing import configure_tracing, shutdown_tracing
-from sovd_protos.connector.v1.connector_pb2 import DispatchedCommand
+from sovd_protos.connector.v1.connector_pb2 import DispatchedCommands
 from tests.support.waiting import until
 from tests.unit.command_service.builders import START, VEHICLE, a_command, after, in_progress
 
@@ -146,8 +146,10 @@ class Dispatch:
 
 
 async def dispatched(*commands: Command) -> tuple[Broker, Dispatch]:
-    for command in commands:
-        command.dispatch("c1", 1, START)
+    """Each to a connector of its own, but for those that have one."""
+    for number, command in enumerate(commands, 1):
+        if command.status is Status.PENDING:
+            command.dispatch(f"c{number}", 1, START)
     broker, dispatch, woken = Broker(), Dispatch(list(commands)), WokenVehicles()
     dispatcher = Dispatcher(cast("DispatchCommands", dispatch), cast("Storage", None), woken, cast("Messaging", broker))
     running = asyncio.create_task(dispatcher.run())
@@ -193,4 +195,21 @@ async def test_a_dispatch_is_a_span_from_the_publish_to_the_confirm() -> None:
     assert sent.context is not None
     on = [f"00-{TRACE}-{span.context.span_id:016x}-01" for span in (failed, sent) if span.context]
     assert [message.headers["traceparent"] for message in broker.messages] == [*on, UNSAMPLED]
-    assert [DispatchedCommand.FromString(message.body).traceparent for message in broker.messages] == [*on, UNSAMPLED]
+    bodies = [DispatchedCommands.FromString(message.body) for message in broker.messages]
+    assert [command.traceparent for body in bodies for command in body.commands] == [*on, UNSAMPLED]
+
+
+async def test_commands_for_one_connector_travel_together() -> None:
+    first = [a_command() for _ in range(20)]
+    second = [a_command() for _ in range(2)]
+    for connector_id, commands in (("c1", first), ("c2", second)):
+        for command in commands:
+            command.dispatch(connector_id, 1, START)
+    broker, dispatch = await dispatched(*first[:10], *second, *first[10:])
+    bodies = [DispatchedCommands.FromString(message.body).commands for message in broker.messages]
+    travelled = [[command.command_id for command in body] for body in bodies]
+    ids = [command.command_id for command in first]
+    assert travelled == [ids[:16], ids[16:], [command.command_id for command in second]]
+    assert [message.routing_key for message in broker.messages] == ["connector.c1", "connector.c1", "connector.c2"]
+    # With a message that is not taken over, all its commands are taken back, and no others.
+    assert [command_id for command_id, _ in dispatch.taken_back] == ids[:16]

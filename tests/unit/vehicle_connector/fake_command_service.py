@@ -29,6 +29,8 @@ class FakeCommandService(connector_pb2_grpc.ConnectorServiceServicer):
     lease_ms: int = 10_000
     granting: bool = True
     refusal: str = ""
+    # Of single commands, by command_id.
+    refusals: dict[str, str] = field(default_factory=dict)
     recording: bool = True
     renewing: bool = True
     unknown_vins: set[str] = field(default_factory=set)
@@ -174,9 +176,9 @@ class FakeCommandService(connector_pb2_grpc.ConnectorServiceServicer):
         )
 
     def _answer_claim(self, claim: wire.Claim) -> None:
-        if self.refusal:
+        if refusal := self.refusal or self.refusals.get(claim.command_id):
             refused = wire.ClaimAnswer(
-                command_id=claim.command_id, dispatch_number=claim.dispatch_number, refusal=self.refusal
+                command_id=claim.command_id, dispatch_number=claim.dispatch_number, refusal=refusal
             )
             self.send(wire.ToConnector(claim_answers=[refused]))
         elif self.granting:
@@ -202,8 +204,10 @@ class Dispatch:
     connector_id: Callable[[], str]
 
     async def command(self, command_id: str, vin: str, **fields: Any) -> None:
-        body = dispatched_command(command_id, vin, **fields).SerializeToString()
-        await self.raw(body)
+        await self.together(dispatched_command(command_id, vin, **fields))
+
+    async def together(self, *commands: wire.DispatchedCommand) -> None:
+        await self.raw(wire.DispatchedCommands(commands=commands).SerializeToString())
 
     async def raw(self, body: bytes, queue: str = "connector") -> None:
         message = OutgoingMessage(f"{queue}.{self.connector_id()}", body, "message")

@@ -7,7 +7,7 @@ from sovd_protos.connector.v1.connector_pb2 import Outcome
 from sovd_protos.session.v1 import session_pb2
 from tests.support.waiting import until, until_it
 from tests.unit.vehicle_connector.conftest import World, Worlds
-from tests.unit.vehicle_connector.fake_command_service import FakeCommandService
+from tests.unit.vehicle_connector.fake_command_service import FakeCommandService, dispatched_command
 from tests.unit.vehicle_connector.ids import C1, C2, C3, command_id
 from tests.unit.vehicle_connector.scripted_vehicle import VIN, finished, hello, response
 
@@ -239,4 +239,22 @@ async def test_a_command_that_nobody_knows_goes_to_the_dead_letters(world: World
     await world.dispatch.command(C2, VIN)
     await until(lambda: vehicle.executes)
     assert vehicle.handed == [C2]
+    assert len(await world.dead_letters()) == 1
+
+
+async def test_commands_of_one_message_are_claimed_together_and_decided_each_by_itself(world: World) -> None:
+    vehicle = await world.vehicle()
+    world.service.refusals = {C2: "stale"}
+    await world.dispatch.together(*(dispatched_command(each, VIN) for each in (C1, C2, C3)))
+    await until(lambda: len(vehicle.executes) == 2)
+    assert vehicle.handed == [C1, C3]
+    assert [claim.command_id for claim in world.service.claims] == [C1, C2, C3]
+    assert await world.dead_letters() == []
+
+
+async def test_a_message_with_a_command_that_nobody_knows_is_a_dead_letter_whose_others_run(world: World) -> None:
+    vehicle = await world.vehicle()
+    world.service.refusals = {C1: "unknown"}
+    await world.dispatch.together(dispatched_command(C1, VIN), dispatched_command(C2, VIN))
+    await until(lambda: vehicle.handed == [C2])
     assert len(await world.dead_letters()) == 1

@@ -658,9 +658,29 @@ class ResultAck(_message.Message):
 Global___ResultAck: _TypeAlias = ResultAck  # noqa: Y015
 
 @_typing.final
-class DispatchedCommand(_message.Message):
-    """AMQP body of a dispatched command, routing key "connector.<connector_id>"."""
+class DispatchedCommands(_message.Message):
+    """AMQP body, routing key "connector.<connector_id>": commands that were dispatched together, in their order."""
 
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMANDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___DispatchedCommand]: ...
+    def __init__(
+        self,
+        *,
+        commands: _abc.Iterable[Global___DispatchedCommand] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DispatchedCommands: _TypeAlias = DispatchedCommands  # noqa: Y015
+
+@_typing.final
+class DispatchedCommand(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COMMAND_ID_FIELD_NUMBER: _builtins.int

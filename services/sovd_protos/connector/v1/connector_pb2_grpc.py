@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ConnectorServiceStub:
-    """Between the command service and a vehicle connector. Work travels to the connector over AMQP (DispatchedCommand,
+    """Between the command service and a vehicle connector. Work travels to the connector over AMQP (DispatchedCommands,
     ControlMessage); everything else over one bidirectional stream per connector. Lists carry all that is ready.
     """
 
@@ -44,7 +44,7 @@ class ConnectorServiceStub:
 
 
 class ConnectorServiceServicer:
-    """Between the command service and a vehicle connector. Work travels to the connector over AMQP (DispatchedCommand,
+    """Between the command service and a vehicle connector. Work travels to the connector over AMQP (DispatchedCommands,
     ControlMessage); everything else over one bidirectional stream per connector. Lists carry all that is ready.
     """
 
@@ -71,7 +71,7 @@ def add_ConnectorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ConnectorService:
-    """Between the command service and a vehicle connector. Work travels to the connector over AMQP (DispatchedCommand,
+    """Between the command service and a vehicle connector. Work travels to the connector over AMQP (DispatchedCommands,
     ControlMessage); everything else over one bidirectional stream per connector. Lists carry all that is ready.
     """
 

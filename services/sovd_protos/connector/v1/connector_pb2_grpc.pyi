@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ConnectorServiceStub:
-    """Between the command service and a vehicle connector. Work travels to the connector over AMQP (DispatchedCommand,
+    """Between the command service and a vehicle connector. Work travels to the connector over AMQP (DispatchedCommands,
     ControlMessage); everything else over one bidirectional stream per connector. Lists carry all that is ready.
     """
 
@@ -39,7 +39,7 @@ class ConnectorServiceStub:
 
 @_typing.type_check_only
 class ConnectorServiceAsyncStub(ConnectorServiceStub):
-    """Between the command service and a vehicle connector. Work travels to the connector over AMQP (DispatchedCommand,
+    """Between the command service and a vehicle connector. Work travels to the connector over AMQP (DispatchedCommands,
     ControlMessage); everything else over one bidirectional stream per connector. Lists carry all that is ready.
     """
 
@@ -47,7 +47,7 @@ class ConnectorServiceAsyncStub(ConnectorServiceStub):
     Attach: _aio.StreamStreamMultiCallable[_connector_pb2.FromConnector, _connector_pb2.ToConnector]  # type: ignore[assignment]
 
 class ConnectorServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Between the command service and a vehicle connector. Work travels to the connector over AMQP (DispatchedCommand,
+    """Between the command service and a vehicle connector. Work travels to the connector over AMQP (DispatchedCommands,
     ControlMessage); everything else over one bidirectional stream per connector. Lists carry all that is ready.
     """
 
