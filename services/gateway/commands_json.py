@@ -9,6 +9,7 @@ from orjson import Fragment
 from pydantic import ConfigDict, Field
 
 from gateway.api_types import ApiAnswer, rfc3339
+from service_kit.tracing import trace_id_of
 from sovd_protos.command.v1 import command_pb2 as pb
 
 Status = Literal["pending", "dispatched", "in_progress", "completed", "failed", "timed_out", "expired", "cancelled"]
@@ -40,6 +41,7 @@ COMMAND_EXAMPLE: dict[str, Any] = {
     "nrc_name": None,
     "cancel_outcome": None,
     "cancel_requested_by": None,
+    "trace_id": "0af7651916cd43dd8448eb211c80319c",
 }
 RESPONSE_EXAMPLE: dict[str, Any] = {
     "sequence_number": 1,
@@ -87,6 +89,7 @@ class CommandAnswer(ApiAnswer):
     nrc_name: str | None
     cancel_outcome: str | None = Field(description="What came of a cancel: requested, prevented, cancelled, too_late.")
     cancel_requested_by: str | None
+    trace_id: str | None = Field(description="Under which all that was done for it is found in logs and traces.")
 
 
 class CommandList(ApiAnswer):
@@ -154,6 +157,7 @@ def command_json(command: pb.Command) -> dict[str, Any]:
         "nrc_name": command.nrc_name or None,
         "cancel_outcome": command.cancel_outcome or None,
         "cancel_requested_by": command.cancel_requested_by or None,
+        "trace_id": trace_id_of(command.traceparent) or None,
     }
 
 

@@ -268,6 +268,7 @@ async def test_the_trace_of_a_caller_is_continued_and_stored_from_the_acceptance
     assert request.parent is not None
     assert f"{request.parent.span_id:016x}" == CALLER
     assert await system.stored_traceparent(command_id) == f"00-{TRACE}-{_ids(accepted)[1]}-01"
+    assert (await system.http.get(f"/api/v1/commands/{command_id}")).json()["trace_id"] == TRACE
 
 
 async def test_spans_say_what_an_operator_looks_for(system: System) -> None:

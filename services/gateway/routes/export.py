@@ -13,6 +13,7 @@ from gateway.api_types import rfc3339
 from gateway.app_state import AppState, app_state
 from gateway.auth import CurrentUser, current_user
 from gateway.routes.commands import CommandFilters, list_request
+from service_kit.tracing import trace_id_of
 from sovd_protos.command.v1 import command_pb2
 from sovd_protos.reports.v1 import reports_pb2
 
@@ -47,6 +48,7 @@ COLUMNS = (
     "nrc_name",
     "cancel_outcome",
     "cancel_requested_by",
+    "trace_id",
 )
 # What a spreadsheet would take for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -115,4 +117,5 @@ def _moment(column: str) -> Any:
 _VALUES: dict[str, Any] = {
     **{column: _moment(column) for column in COLUMNS if column.endswith("_at")},
     "nrc": lambda command: f"0x{command.nrc:02X}" if command.nrc else "",
+    "trace_id": lambda command: trace_id_of(command.traceparent),
 }

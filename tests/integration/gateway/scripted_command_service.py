@@ -142,6 +142,7 @@ def a_command(submission: pb.Submission) -> pb.Command:
         revision=1,
         created_at_us=NOON_US,
         expires_at_us=NOON_US + 900_000_000,
+        traceparent=submission.traceparent,
     )
 
 

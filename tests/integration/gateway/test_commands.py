@@ -63,8 +63,10 @@ async def test_defaults_are_the_command_services_own(http: httpx.AsyncClient, ga
 
 async def test_the_trace_of_the_request_goes_with_the_command(http: httpx.AsyncClient, gateway: SmallGateway) -> None:
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
-    await http.post(COMMANDS, json=READ, headers={"traceparent": parent})
+    answer = await http.post(COMMANDS, json=READ, headers={"traceparent": parent})
     assert gateway.service.batches[0][0].traceparent == parent
+    for command in (answer, await http.get(answer.headers["location"])):
+        assert command.json()["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
 
 
 async def test_who_sends_with_a_socket_open_watches_without_asking(

@@ -40,6 +40,7 @@ async def test_a_command_is_a_line(gateway: Running, command_service: FakeComman
         created_at_us=NOON_US,
         error_message='-1 "Größe"\nsecond line',
         nrc=0x22,
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
     )
     (row,), answer = await rows(gateway)
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
@@ -57,6 +58,7 @@ async def test_a_command_is_a_line(gateway: Running, command_service: FakeComman
         "priority": "-5",
         "error_message": '\'-1 "Größe"\nsecond line',
         "nrc": "0x22",
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
     }
 
 

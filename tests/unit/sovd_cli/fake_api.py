@@ -42,6 +42,7 @@ COMMAND = {
     "status": "pending",
     "responses": 0,
     "created_at": "2026-01-02T03:04:05.000000Z",
+    "trace_id": "0af7651916cd43dd8448eb211c80319c",
 }
 
 

@@ -699,6 +699,7 @@ export interface components {
          *       "revision": 1,
          *       "status": "pending",
          *       "timeout_seconds": 30,
+         *       "trace_id": "0af7651916cd43dd8448eb211c80319c",
          *       "user_id": "8b0f0c62-8f0a-4f3c-9a52-0c1c7b1f5c11",
          *       "username": "engineer",
          *       "vehicle_id": "0197f6a4-3b52-7cc1-9d7f-2a6a5f0e3b10",
@@ -779,6 +780,11 @@ export interface components {
             status: "pending" | "dispatched" | "in_progress" | "completed" | "failed" | "timed_out" | "expired" | "cancelled";
             /** Timeout Seconds */
             timeout_seconds: number;
+            /**
+             * Trace Id
+             * @description Under which all that was done for it is found in logs and traces.
+             */
+            trace_id: string | null;
             /** User Id */
             user_id: string;
             /** Username */
@@ -2824,6 +2830,7 @@ export interface operations {
                      *           "revision": 1,
                      *           "status": "pending",
                      *           "timeout_seconds": 30,
+                     *           "trace_id": "0af7651916cd43dd8448eb211c80319c",
                      *           "user_id": "8b0f0c62-8f0a-4f3c-9a52-0c1c7b1f5c11",
                      *           "username": "engineer",
                      *           "vehicle_id": "0197f6a4-3b52-7cc1-9d7f-2a6a5f0e3b10",
@@ -2989,6 +2996,7 @@ export interface operations {
                      *       "revision": 1,
                      *       "status": "pending",
                      *       "timeout_seconds": 30,
+                     *       "trace_id": "0af7651916cd43dd8448eb211c80319c",
                      *       "user_id": "8b0f0c62-8f0a-4f3c-9a52-0c1c7b1f5c11",
                      *       "username": "engineer",
                      *       "vehicle_id": "0197f6a4-3b52-7cc1-9d7f-2a6a5f0e3b10",
@@ -3310,6 +3318,7 @@ export interface operations {
                      *       "revision": 1,
                      *       "status": "pending",
                      *       "timeout_seconds": 30,
+                     *       "trace_id": "0af7651916cd43dd8448eb211c80319c",
                      *       "user_id": "8b0f0c62-8f0a-4f3c-9a52-0c1c7b1f5c11",
                      *       "username": "engineer",
                      *       "vehicle_id": "0197f6a4-3b52-7cc1-9d7f-2a6a5f0e3b10",
@@ -3450,6 +3459,7 @@ export interface operations {
                      *         "revision": 1,
                      *         "status": "cancelled",
                      *         "timeout_seconds": 30,
+                     *         "trace_id": "0af7651916cd43dd8448eb211c80319c",
                      *         "user_id": "8b0f0c62-8f0a-4f3c-9a52-0c1c7b1f5c11",
                      *         "username": "engineer",
                      *         "vehicle_id": "0197f6a4-3b52-7cc1-9d7f-2a6a5f0e3b10",
