@@ -23,6 +23,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
     text,
 )
 
@@ -193,6 +194,13 @@ vehicles = Table(
 _exists = text("deleted_at IS NULL")
 _is_connected = text("connector_id IS NOT NULL")
 Index("vehicles_vin", vehicles.c.vin, unique=True, postgresql_where=_exists, sqlite_where=_exists)
+# Listing by each of what it can be sorted by that does not change all the time.
+for _sorted_by, _value in (
+    ("make", func.lower(vehicles.c.make)),
+    ("model", func.lower(vehicles.c.model)),
+    ("year", vehicles.c.year),
+):
+    Index(f"vehicles_{_sorted_by}", _value, vehicles.c.vehicle_id, postgresql_where=_exists, sqlite_where=_exists)
 Index("vehicles_connector", vehicles.c.connector_id, postgresql_where=_is_connected, sqlite_where=_is_connected)
 
 connectors = Table(
