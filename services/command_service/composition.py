@@ -145,7 +145,7 @@ async def _start_when_migrated(
     service: CommandService, settings: Settings, engine: AsyncEngine, storage: SqlStorage, parts: _Parts
 ) -> None:
     """Background work starts once the database is there with its schema; from then on readiness follows it."""
-    await _wait_for_database(engine, parts.vehicles if settings.demo_data else None)
+    await _wait_for_database(engine, storage, parts.vehicles if settings.demo_data else None)
     service.background(parts.dispatcher.run(), "dispatcher")
     service.background(parts.watchdog.run(), "watchdog")
     service.background(keep_sealing(parts.audit), "audit sealer")
@@ -165,21 +165,23 @@ async def _answers(storage: SqlStorage) -> bool:
     return True
 
 
-async def _wait_for_database(engine: AsyncEngine, demo_vehicles: ManageVehicles | None) -> None:
+async def _wait_for_database(engine: AsyncEngine, storage: SqlStorage, demo_vehicles: ManageVehicles | None) -> None:
     backoff = Backoff(0.2, 10.0)
-    while (reason := await _try_to_prepare(engine, demo_vehicles)) is not None:
+    while (reason := await _try_to_prepare(engine, storage, demo_vehicles)) is not None:
         pause = backoff.pause()
         _log.warning("waiting_for_the_database", reason=reason, retry_in_seconds=round(pause, 2))
         await asyncio.sleep(pause)
 
 
-async def _try_to_prepare(engine: AsyncEngine, demo_vehicles: ManageVehicles | None) -> str | None:
+async def _try_to_prepare(engine: AsyncEngine, storage: SqlStorage, demo_vehicles: ManageVehicles | None) -> str | None:
     """None when the database can be worked with, else why not yet."""
     try:
         if not await is_migrated(engine):
             return "its schema is not there or not up to date; run: sovd migrate command-service"
         if demo_vehicles is not None:
             await create_demo_vehicles(demo_vehicles)
+        # Its statements take long to compile: now, while nobody waits for a dashboard.
+        await Summarise(storage)(hours=1)
     except Unavailable as error:
         return f"{error.message} ({cause_of(error)})"
     return None
