@@ -24,5 +24,7 @@ export default defineConfig({
     setupFiles: ['src/testing/setup.ts'],
     include: ['src/**/*.test.{ts,tsx}'],
     restoreMocks: true,
+    // Not a matter of the code: machines that do much besides.
+    testTimeout: 30_000,
   },
 });

@@ -25,7 +25,7 @@ export function MomentField({ label, value, onChange }: MomentFieldProps) {
       label={label}
       value={text}
       onChange={(event) => change(event.target.value)}
-      sx={{ width: 215 }}
+      sx={{ minWidth: 215, width: 'auto' }}
       slotProps={{ inputLabel: { shrink: true } }}
     />
   );

@@ -24,7 +24,7 @@ export function PageHeader({ title, heading, subtitle, actions }: PageHeaderProp
   }, []);
   return (
     <Stack direction="row" sx={{ mb: 2.5, gap: 2, alignItems: 'flex-start', flexWrap: 'wrap' }}>
-      <Box sx={{ flexGrow: 1, minWidth: 240 }}>
+      <Box sx={{ flex: '1 1 240px' }}>
         <Typography variant="h1" ref={headingRef} tabIndex={-1} sx={{ outline: 'none' }}>
           {heading ?? title}
         </Typography>

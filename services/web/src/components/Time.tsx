@@ -27,7 +27,9 @@ export function Time({ at, style = 'short', none = '–', plain = false }: TimeP
     );
   }
   return (
-    <Tooltip title={formatUtc(moment)}>
+    <Tooltip
+      title={style === 'relative' ? `${formatTime(moment, 'full', now)} · ${formatUtc(moment)}` : formatUtc(moment)}
+    >
       <Box component="time" dateTime={at} sx={{ whiteSpace: 'nowrap', fontVariantNumeric: 'tabular-nums' }}>
         {formatTime(moment, style, now)}
       </Box>

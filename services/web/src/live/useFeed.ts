@@ -19,6 +19,15 @@ export function useFollowed<Part>(follower: CommandFollower, select: (following:
   return useSyncExternalStore(follower.state.subscribe, () => select(follower.state.get()));
 }
 
+const NOTHING = () => () => undefined;
+
+/** What is known of a command that may or may not be followed. */
+export function useFollowing(commandId: string | undefined): Following | undefined {
+  const follower = useMemo(() => (commandId === undefined ? undefined : liveFeed.follower(commandId)), [commandId]);
+  useEffect(() => follower && liveFeed.hold(follower), [follower]);
+  return useSyncExternalStore(follower?.state.subscribe ?? NOTHING, () => follower?.state.get());
+}
+
 /** What is known of several commands at once. */
 export function useFollowedCommands(commandIds: readonly string[]): ReadonlyMap<string, Following> {
   const [known, setKnown] = useState<ReadonlyMap<string, Following>>(new Map());

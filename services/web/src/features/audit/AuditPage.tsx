@@ -1,3 +1,4 @@
+import Box from '@mui/material/Box';
 import Card from '@mui/material/Card';
 import Stack from '@mui/material/Stack';
 import { useQuery } from '@tanstack/react-query';
@@ -9,6 +10,7 @@ import { SearchField } from '../../components/SearchField';
 import { EmptyState, Loaded } from '../../components/states';
 import { useCursorPages } from '../../components/useCursorPages';
 import { useFilters } from '../../components/useFilters';
+import { UserPicker } from '../users/UserPicker';
 import { AuditTable } from './AuditTable';
 import { auditQuery, type AuditQuery } from './queries';
 import { Verification } from './Verification';
@@ -46,12 +48,13 @@ interface AuditFiltersProps {
 
 function AuditFilters({ search, onChange }: AuditFiltersProps) {
   const changeAction = useCallback((action: string) => onChange({ action }), [onChange]);
-  const changeActor = useCallback((actor_id: string) => onChange({ actor_id }), [onChange]);
   const changeSubject = useCallback((subject_id: string) => onChange({ subject_id }), [onChange]);
   return (
     <Stack direction="row" role="search" sx={{ gap: 2, my: 2, flexWrap: 'wrap' }}>
       <SearchField label="Action, such as user.login" value={search.get('action') ?? ''} onChange={changeAction} />
-      <SearchField label="Id of who did it" value={search.get('actor_id') ?? ''} onChange={changeActor} />
+      <Box sx={{ width: 220 }}>
+        <UserPicker label="Who" userId={search.get('actor_id') ?? ''} onChange={(actor_id) => onChange({ actor_id })} />
+      </Box>
       <SearchField label="Id of what it was done to" value={search.get('subject_id') ?? ''} onChange={changeSubject} />
       <MomentField label="From" value={search.get('from')} onChange={(from) => onChange({ from })} />
       <MomentField label="Until" value={search.get('to')} onChange={(to) => onChange({ to })} />

@@ -26,7 +26,7 @@ export function AuditTable({ entries }: { entries: readonly AuditEntry[] }) {
             <TableCell>Action</TableCell>
             <TableCell>Outcome</TableCell>
             <TableCell>On what</TableCell>
-            <TableCell>From</TableCell>
+            <TableCell>Address</TableCell>
             <TableCell align="right">In the chain</TableCell>
             <TableCell>
               <VisuallyHidden>Details</VisuallyHidden>

@@ -23,7 +23,7 @@ export function AnswersPanel({ command, following }: AnswersPanelProps) {
   const count = following.count;
   return (
     <Section
-      title={count === 1 ? '1 answer' : `${count} answers`}
+      title={count === 0 ? 'Answers' : count === 1 ? '1 answer' : `${count} answers`}
       actions={
         <>
           {(count > 0 || !following.ended) && <LiveState ended={following.ended} />}
@@ -49,12 +49,18 @@ export function AnswersPanel({ command, following }: AnswersPanelProps) {
 }
 
 function NoAnswers({ command, following }: AnswersPanelProps) {
-  if (following.ended) return <EmptyState title="The vehicle sent no answer" />;
+  if (following.ended) return <EmptyState title={whyNone(command, following)} />;
   if (command.responses > 0) return <LoadingLines lines={3} />;
   if (command.status === 'pending') {
     return <EmptyState title="Waiting">It runs as soon as the vehicle is there and its ECU is free.</EmptyState>;
   }
   return <EmptyState title="Waiting for the first answer" />;
+}
+
+function whyNone(command: Command, { status }: Following): string {
+  if ((status?.code ?? command.error_code) === 'NEGATIVE_RESPONSE') return 'The ECU refused, and said nothing more';
+  if (command.completed_at !== null && command.started_at === null) return 'It never reached the vehicle';
+  return 'The vehicle sent no answer';
 }
 
 /** What the server sent and this page does not understand: shown as it is. */

@@ -16,7 +16,7 @@ export function CommandActions({ command, ended }: { command: Command; ended: bo
     <>
       <Button onClick={() => void copyText(link, 'Link')}>Copy link</Button>
       {maySend && ended && (
-        <Button component={RouterLink} to={`/commands/new?again=${command.command_id}`}>
+        <Button variant="outlined" component={RouterLink} to={`/commands/new?again=${command.command_id}`}>
           Send again…
         </Button>
       )}

@@ -1,35 +1,24 @@
-import Link from '@mui/material/Link';
-import { Link as RouterLink } from 'react-router';
 import type { Command } from '../../api/client';
 import { Code } from '../../components/Code';
 import { CopyButton } from '../../components/CopyButton';
 import { Facts } from '../../components/Facts';
 import { Time } from '../../components/Time';
-import { describeParams } from '../commands/describeParams';
 import { classLabel } from '../new-command/effects';
 
-export function CommandFacts({ command, traceId }: { command: Command; traceId: string | undefined }) {
+export function CommandFacts({ command }: { command: Command }) {
   return (
     <Facts
       items={[
-        [
-          'Vehicle',
-          <Link key="vehicle" component={RouterLink} to={`/vehicles/${command.vehicle_id}`}>
-            <Code>{command.vin}</Code>
-          </Link>,
-        ],
-        ['Parameters', <Code key="parameters">{describeParams(command.command_params)}</Code>],
-        ['Class', `${command.command_class}: ${classLabel(command.command_class)}`],
+        ['What it does', classLabel(command.command_class)],
         ['If an attempt fails', command.repeatable ? 'it is tried again' : 'it is not repeated'],
         ['Attempt', command.attempt],
         ['Time-out', `${command.timeout_seconds} s`],
         ['Priority', command.priority],
-        ['Runs until', <Time key="expires" at={command.expires_at} style="full" />],
-        ['Sent by', command.username],
-        ['Command id', <Identifier key="id" value={command.command_id} what="Command id" />],
-        ...(traceId === undefined
+        ['Expires if not begun by', <Time key="expires" at={command.expires_at} style="full" />],
+        ['Command id', <Identifier key="id" value={command.command_id} what="Command id" />, 'wide'],
+        ...(command.trace_id === null
           ? []
-          : [['Trace id', <Identifier key="trace" value={traceId} what="Trace id" />] as const]),
+          : [['Trace id', <Identifier key="trace" value={command.trace_id} what="Trace id" />, 'wide'] as const]),
       ]}
     />
   );

@@ -1,16 +1,20 @@
+import Link from '@mui/material/Link';
 import Stack from '@mui/material/Stack';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect } from 'react';
-import { useLocation, useParams } from 'react-router';
+import { Link as RouterLink, useParams } from 'react-router';
 import { ApiProblem } from '../../api/problem';
 import type { Command } from '../../api/client';
+import { Code } from '../../components/Code';
 import { CommandStatusView } from '../../components/CommandStatus';
 import { Notice } from '../../components/Notice';
 import { PageHeader } from '../../components/PageHeader';
 import { Section } from '../../components/Section';
 import { Loaded } from '../../components/states';
+import { Time } from '../../components/Time';
 import { useFollowed, useFollower } from '../../live/useFeed';
 import type { CommandFollower } from '../../live/commandFollower';
+import { describeParams } from '../commands/describeParams';
 import { commandKey, commandQuery, commandsKey } from '../commands/queries';
 import { AnswersPanel } from './AnswersPanel';
 import { CommandActions } from './CommandActions';
@@ -40,7 +44,7 @@ function FollowedCommand({ command }: { command: Command }) {
       <PageHeader
         title={`${command.command_name} · ${command.vin}`}
         heading={command.command_name}
-        subtitle={<CommandStatusView status={state.status} />}
+        subtitle={<Summary command={command} status={state.status} />}
         actions={<CommandActions command={command} ended={state.ended} />}
       />
       <Stack sx={{ gap: 2.5 }}>
@@ -50,11 +54,26 @@ function FollowedCommand({ command }: { command: Command }) {
           <Timeline command={command} state={state} />
         </Section>
         <Section title="Command">
-          <CommandFacts command={command} traceId={useTraceId()} />
+          <CommandFacts command={command} />
         </Section>
         {state.ended && <LateResults commandId={command.command_id} />}
       </Stack>
     </>
+  );
+}
+
+function Summary({ command, status }: { command: Command; status: string }) {
+  return (
+    <Stack direction="row" sx={{ columnGap: 2, rowGap: 0.5, flexWrap: 'wrap', alignItems: 'baseline' }}>
+      <CommandStatusView status={status} />
+      <Link component={RouterLink} to={`/vehicles/${command.vehicle_id}`}>
+        <Code>{command.vin}</Code>
+      </Link>
+      <Code>{describeParams(command.command_params)}</Code>
+      <span>
+        by {command.username}, <Time at={command.created_at} />
+      </span>
+    </Stack>
   );
 }
 
@@ -73,10 +92,4 @@ function useFreshCommand(command: Command, revision: number | undefined): void {
     void queries.invalidateQueries({ queryKey: commandKey(commandId) });
     void queries.invalidateQueries({ queryKey: [...commandsKey, 'list'] });
   }, [isNews, revision, commandId, queries]);
-}
-
-/** Known where the command was sent from here. */
-function useTraceId(): string | undefined {
-  const state = useLocation().state as { traceId?: string } | null;
-  return state?.traceId;
 }

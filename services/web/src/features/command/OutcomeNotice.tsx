@@ -29,15 +29,10 @@ export function OutcomeNotice({ state }: { state: CommandState }) {
         {statusLabel(state.status)}
         {state.errorCode !== undefined && `: ${state.errorCode}`}
       </AlertTitle>
-      {state.errorMessage !== undefined && sentence(state.errorMessage)}
-      {state.nrc !== undefined && (
+      {[MEANINGS[state.errorCode ?? ''], state.errorMessage && sentence(state.errorMessage)].filter(Boolean).join(' ')}
+      {state.nrc !== undefined && state.errorMessage?.includes(state.nrc) !== true && (
         <Typography variant="body2" sx={{ mt: 0.5 }}>
           Negative response <Code>{state.nrc}</Code> {state.nrcName}
-        </Typography>
-      )}
-      {state.errorCode !== undefined && MEANINGS[state.errorCode] !== undefined && (
-        <Typography variant="body2" sx={{ mt: 0.5 }}>
-          {MEANINGS[state.errorCode]}
         </Typography>
       )}
       {state.cancelOutcome !== undefined && (

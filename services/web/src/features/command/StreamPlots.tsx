@@ -1,5 +1,6 @@
 import Box from '@mui/material/Box';
 import Typography from '@mui/material/Typography';
+import { useTheme } from '@mui/material/styles';
 import { LineChart } from '@mui/x-charts/LineChart';
 import { memo, startTransition, useEffect, useState } from 'react';
 import type { ResponseEvent } from '../../live/events';
@@ -19,7 +20,16 @@ interface StreamPlotsProps {
 export function StreamPlots({ answers, count, ended }: StreamPlotsProps) {
   const series = useThrottledSeries(answers, count, ended);
   return (
-    <Box sx={{ p: 2, display: 'grid', gap: 2, gridTemplateColumns: 'repeat(auto-fit, minmax(320px, 1fr))' }}>
+    <Box
+      sx={{
+        p: 2,
+        borderBottom: 1,
+        borderColor: 'divider',
+        display: 'grid',
+        gap: 2,
+        gridTemplateColumns: 'repeat(auto-fit, minmax(320px, 1fr))',
+      }}
+    >
       {series.map((each) => (
         <Plot key={each.id} series={each} />
       ))}
@@ -42,6 +52,7 @@ function useThrottledSeries(answers: readonly ResponseEvent[], count: number, en
 
 const Plot = memo(function Plot({ series }: { series: PlotSeries }) {
   const { label, id, unit, latest } = series;
+  const { palette } = useTheme().vars;
   return (
     <Box component="figure" sx={{ m: 0, minWidth: 0 }}>
       <Typography component="figcaption" variant="body2">
@@ -54,13 +65,24 @@ const Plot = memo(function Plot({ series }: { series: PlotSeries }) {
           hideLegend
           margin={{ left: 0, right: 8, top: 8, bottom: 0 }}
           xAxis={[{ data: [...series.seconds], scaleType: 'linear', valueFormatter: formatSecond }]}
-          yAxis={[{ width: 48 }]}
-          series={[{ data: [...series.values], label, showMark: false, curve: 'linear' }]}
+          yAxis={[{ width: 48, domainLimit: withRoom }]}
+          series={[{ data: [...series.values], label, showMark: false, curve: 'linear', color: palette.primary.main }]}
         />
       </div>
     </Box>
   );
 });
+
+interface NumberLike {
+  valueOf(): number;
+}
+
+/** A level line is not to lie on the axis. */
+function withRoom(min: NumberLike, max: NumberLike) {
+  const [low, high] = [Number(min), Number(max)];
+  const room = (high - low) * 0.08 || Math.max(1, Math.abs(high) * 0.08);
+  return { min: low - room, max: high + room };
+}
 
 function formatSecond(second: number): string {
   return `${Number(second.toFixed(1))} s`;

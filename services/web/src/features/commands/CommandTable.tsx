@@ -13,6 +13,10 @@ import { CommandStatusView } from '../../components/CommandStatus';
 import { Time } from '../../components/Time';
 import { formatDuration, secondsBetween } from '../../lib/time';
 import { describeParams } from './describeParams';
+import { useCommandNow } from './useCommandNow';
+
+/** What a tablet has no room for. */
+const WIDE_ONLY = { display: { xs: 'none', lg: 'table-cell' } };
 
 interface CommandTableProps {
   commands: readonly Command[];
@@ -30,8 +34,12 @@ export function CommandTable({ commands, label, withVehicle = true }: CommandTab
             <TableCell>Command</TableCell>
             {withVehicle && <TableCell>Vehicle</TableCell>}
             <TableCell>Status</TableCell>
-            <TableCell align="right">Answers</TableCell>
-            <TableCell align="right">Duration</TableCell>
+            <TableCell align="right" sx={WIDE_ONLY}>
+              Answers
+            </TableCell>
+            <TableCell align="right" sx={WIDE_ONLY}>
+              Duration
+            </TableCell>
             <TableCell>Sent</TableCell>
             <TableCell>By</TableCell>
           </TableRow>
@@ -46,34 +54,42 @@ export function CommandTable({ commands, label, withVehicle = true }: CommandTab
   );
 }
 
-function CommandRow({ command, withVehicle }: { command: Command; withVehicle: boolean }) {
+function CommandRow({ command: listed, withVehicle }: { command: Command; withVehicle: boolean }) {
+  const command = useCommandNow(listed);
   return (
     <TableRow hover>
       <TableCell>
         <Link component={RouterLink} to={`/commands/${command.command_id}`} sx={{ fontWeight: 550 }}>
           {command.command_name}
         </Link>
-        <Typography variant="caption" color="textSecondary" noWrap sx={{ display: 'block', maxWidth: 260 }}>
+        <Typography
+          variant="caption"
+          color="textSecondary"
+          noWrap
+          sx={{ display: 'block', maxWidth: { xs: 190, lg: 260 } }}
+        >
           {describeParams(command.command_params)}
         </Typography>
       </TableCell>
       {withVehicle && (
         <TableCell>
-          <Link component={RouterLink} to={`/vehicles/${command.vehicle_id}`} color="inherit">
+          <Link component={RouterLink} to={`/vehicles/${command.vehicle_id}`} color="inherit" noWrap>
             <Code>{command.vin}</Code>
           </Link>
         </TableCell>
       )}
       <TableCell>
         <CommandStatusView status={command.status} />
-        {command.error_code !== null && (
+        {command.error_code !== null && command.status !== 'cancelled' && (
           <Typography variant="caption" color="textSecondary" sx={{ display: 'block' }}>
             {command.nrc_name ?? command.error_code}
           </Typography>
         )}
       </TableCell>
-      <TableCell align="right">{command.responses}</TableCell>
-      <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
+      <TableCell align="right" sx={WIDE_ONLY}>
+        {command.responses}
+      </TableCell>
+      <TableCell align="right" sx={{ ...WIDE_ONLY, whiteSpace: 'nowrap' }}>
         {command.completed_at === null ? '–' : formatDuration(secondsBetween(command.created_at, command.completed_at))}
       </TableCell>
       <TableCell>

@@ -1,26 +1,19 @@
 import { answerOf, api, type Command } from '../../api/client';
 import type { paths } from '../../api/generated/schema';
-import { isPassing, traceIdOf } from '../../api/problem';
+import { isPassing } from '../../api/problem';
 import { randomHex } from '../../lib/random';
 
 export type NewCommand = paths['/api/v1/commands']['post']['requestBody']['content']['application/json'];
-
-export interface Submitted {
-  readonly command: Command;
-  readonly traceId: string | undefined;
-}
 
 const MOST_TRIES = 3;
 const PAUSE_MS = 500;
 
 /** Sends a command once, whatever happens on the way: the same key makes a repetition the same command. */
-export async function submitCommand(body: NewCommand): Promise<Submitted> {
+export async function submitCommand(body: NewCommand): Promise<Command> {
   const header = { 'Idempotency-Key': randomHex(16) };
   for (let tries = 1; ; tries += 1) {
     try {
-      const call = api.POST('/api/v1/commands', { body, params: { header } });
-      const command = await answerOf(call);
-      return { command, traceId: traceIdOf((await call).response) };
+      return await answerOf(api.POST('/api/v1/commands', { body, params: { header } }));
     } catch (error) {
       if (!isPassing(error) || tries === MOST_TRIES) throw error;
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * tries));

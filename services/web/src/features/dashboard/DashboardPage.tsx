@@ -11,11 +11,13 @@ import { useMay } from '../../session/useSession';
 import { CommandTable } from '../commands/CommandTable';
 import { commandsQuery } from '../commands/queries';
 import { summaryQuery, type Summary } from './queries';
-import { SummaryNumbers } from './SummaryNumbers';
+import { NumbersLoading, SummaryNumbers } from './SummaryNumbers';
 
 const OutcomeChart = lazy(async () => ({ default: (await import('./OutcomeChart')).OutcomeChart }));
 
 const LATEST = 8;
+const CHART_TITLE = 'Commands of the last 24 hours, by outcome';
+const CHART_HEIGHT = 280;
 
 export function DashboardPage() {
   const summary = useQuery(summaryQuery);
@@ -23,7 +25,11 @@ export function DashboardPage() {
     <>
       <PageHeader title="Dashboard" actions={<NewCommandButton />} />
       <Stack sx={{ gap: 2.5 }}>
-        <Loaded query={summary}>{(data) => <SummaryView summary={data} />}</Loaded>
+        {summary.data === undefined && summary.error === null ? (
+          <SummaryLoading />
+        ) : (
+          <Loaded query={summary}>{(data) => <SummaryView summary={data} />}</Loaded>
+        )}
         <LatestCommands />
       </Stack>
     </>
@@ -43,11 +49,24 @@ function SummaryView({ summary }: { summary: Summary }) {
   return (
     <>
       <SummaryNumbers summary={summary} />
-      <Section title="Commands of the last 24 hours, by outcome">
-        <Box role="img" aria-label="Commands by hour and outcome, as a bar chart" sx={{ p: 2, height: 280 }}>
+      <Section title={CHART_TITLE}>
+        <Box role="img" aria-label="Commands by hour and outcome, as a bar chart" sx={{ p: 2, height: CHART_HEIGHT }}>
           <Suspense fallback={<LoadingLines lines={4} />}>
             <OutcomeChart buckets={summary.buckets} />
           </Suspense>
+        </Box>
+      </Section>
+    </>
+  );
+}
+
+function SummaryLoading() {
+  return (
+    <>
+      <NumbersLoading />
+      <Section title={CHART_TITLE}>
+        <Box sx={{ height: CHART_HEIGHT }}>
+          <LoadingLines lines={4} />
         </Box>
       </Section>
     </>

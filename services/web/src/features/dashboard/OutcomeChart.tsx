@@ -7,7 +7,7 @@ import type { Summary } from './queries';
 type Buckets = Summary['buckets'];
 
 const OUTCOMES = ['completed', 'failed', 'timed_out', 'expired', 'cancelled'] as const;
-const HOUR = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const HOUR = new Intl.DateTimeFormat(undefined, { hour: 'numeric' });
 
 /** Outcomes by hour, stacked. */
 export const OutcomeChart = memo(function OutcomeChart({ buckets }: { buckets: Buckets }) {

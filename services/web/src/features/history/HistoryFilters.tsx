@@ -3,14 +3,14 @@ import Box from '@mui/material/Box';
 import Button from '@mui/material/Button';
 import Checkbox from '@mui/material/Checkbox';
 import FormControlLabel from '@mui/material/FormControlLabel';
-import Stack from '@mui/material/Stack';
 import TextField from '@mui/material/TextField';
 import { useQuery } from '@tanstack/react-query';
 import { statusLabel } from '../../components/CommandStatus';
 import { Choice } from '../../components/Choice';
 import { MomentField } from '../../components/MomentField';
-import { useUser } from '../../session/useSession';
+import { useMay, useUser } from '../../session/useSession';
 import { commandTypesQuery, STATUSES } from '../commands/queries';
+import { UserPicker } from '../users/UserPicker';
 import { vehicleQuery } from '../vehicles/queries';
 import { VehiclePicker } from '../vehicles/VehiclePicker';
 import type { HistoryFilterSet } from './filters';
@@ -26,7 +26,16 @@ const NONE: Changes = { vehicle_id: '', user_id: '', command_name: '', from: '',
 
 export function HistoryFilters({ filters, onChange }: HistoryFiltersProps) {
   return (
-    <Stack direction="row" role="search" sx={{ gap: 2, mb: 2, flexWrap: 'wrap', alignItems: 'center' }}>
+    <Box
+      role="search"
+      sx={{
+        display: 'grid',
+        gap: 2,
+        mb: 2,
+        alignItems: 'center',
+        gridTemplateColumns: 'repeat(auto-fill, minmax(215px, 1fr))',
+      }}
+    >
       <VehicleFilter vehicleId={filters.vehicle_id ?? ''} onChange={(vehicle_id) => onChange({ vehicle_id })} />
       <TypeFilter name={filters.command_name ?? ''} onChange={(command_name) => onChange({ command_name })} />
       <Autocomplete
@@ -37,16 +46,15 @@ export function HistoryFilters({ filters, onChange }: HistoryFiltersProps) {
         value={filters.status}
         onChange={(_, status) => onChange({ status })}
         getOptionLabel={statusLabel}
-        sx={{ minWidth: 240 }}
         renderInput={(params) => <TextField {...params} label="Status" />}
       />
       <MomentField label="From" value={filters.from} onChange={(from) => onChange({ from })} />
       <MomentField label="Until" value={filters.to} onChange={(to) => onChange({ to })} />
       <UserFilter userId={filters.user_id ?? ''} onChange={(user_id) => onChange({ user_id })} />
-      <Button onClick={() => onChange(NONE)} disabled={isEmpty(filters)}>
+      <Button onClick={() => onChange(NONE)} disabled={isEmpty(filters)} sx={{ justifySelf: 'start' }}>
         Clear filters
       </Button>
-    </Stack>
+    </Box>
   );
 }
 
@@ -57,11 +65,7 @@ function isEmpty({ status, ...rest }: HistoryFilterSet): boolean {
 function VehicleFilter({ vehicleId, onChange }: { vehicleId: string; onChange: (vehicleId: string) => void }) {
   const { data } = useQuery({ ...vehicleQuery(vehicleId), enabled: vehicleId !== '' });
   const vehicle = vehicleId === '' ? null : (data ?? null);
-  return (
-    <Box sx={{ width: 320 }}>
-      <VehiclePicker vehicle={vehicle} onChange={(chosen) => onChange(chosen?.vehicle_id ?? '')} />
-    </Box>
-  );
+  return <VehiclePicker vehicle={vehicle} onChange={(chosen) => onChange(chosen?.vehicle_id ?? '')} />;
 }
 
 function TypeFilter({ name, onChange }: { name: string; onChange: (name: string) => void }) {
@@ -78,8 +82,18 @@ function TypeFilter({ name, onChange }: { name: string; onChange: (name: string)
   );
 }
 
+interface UserFilterProps {
+  userId: string;
+  onChange: (userId: string) => void;
+}
+
+/** Administrators know the users by name; everybody else has at least their own commands. */
+function UserFilter(props: UserFilterProps) {
+  return useMay('admin') ? <UserPicker label="Sent by" {...props} /> : <OwnFilter {...props} />;
+}
+
 /** One's own, or those of the user whom the address names. */
-function UserFilter({ userId, onChange }: { userId: string; onChange: (userId: string) => void }) {
+function OwnFilter({ userId, onChange }: UserFilterProps) {
   const user = useUser();
   const isOther = userId !== '' && userId !== user.user_id;
   return (

@@ -67,7 +67,10 @@ function LoginForm({ expired }: { expired: boolean }) {
         onChange={(event) => setUsername(event.target.value)}
         autoFocus
         required
-        slotProps={{ htmlInput: { maxLength: 64, autoCapitalize: 'none', spellCheck: false } }}
+        slotProps={{
+          inputLabel: { required: false },
+          htmlInput: { maxLength: 64, autoCapitalize: 'none', spellCheck: false },
+        }}
       />
       <TextField
         label="Password"
@@ -77,7 +80,7 @@ function LoginForm({ expired }: { expired: boolean }) {
         value={password}
         onChange={(event) => setPassword(event.target.value)}
         required
-        slotProps={{ htmlInput: { maxLength: 256 } }}
+        slotProps={{ inputLabel: { required: false }, htmlInput: { maxLength: 256 } }}
       />
       <Button type="submit" variant="contained" size="large" loading={busy}>
         Log in

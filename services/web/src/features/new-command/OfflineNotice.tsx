@@ -1,7 +1,7 @@
 import Alert from '@mui/material/Alert';
 import type { Vehicle } from '../../api/client';
+import { Time } from '../../components/Time';
 import { useNow } from '../../components/useNow';
-import { formatTime } from '../../lib/time';
 
 /** Said before sending: a vehicle that is away gets the command later, or never. */
 export function OfflineNotice({ vehicle, expirySeconds }: { vehicle: Vehicle; expirySeconds: number }) {
@@ -10,7 +10,7 @@ export function OfflineNotice({ vehicle, expirySeconds }: { vehicle: Vehicle; ex
   const until = new Date(now.getTime() + expirySeconds * 1000);
   return (
     <Alert severity="info">
-      The vehicle is offline. The command will run when it returns, until {formatTime(until, 'short', now)}. After that
+      The vehicle is offline. The command will run when it returns, until <Time at={until.toISOString()} />. After that
       it expires without having run.
     </Alert>
   );

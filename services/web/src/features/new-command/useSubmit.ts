@@ -1,7 +1,9 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from 'react-router';
+import { liveFeed } from '../../live/feed';
 import { commandKey, commandsKey } from '../commands/queries';
 import { submitCommand } from '../commands/submit';
+import { summaryKey } from '../dashboard/queries';
 
 /** Sends the command and goes to its page, which has it already. */
 export function useSubmit() {
@@ -9,10 +11,13 @@ export function useSubmit() {
   const navigate = useNavigate();
   const { mutate, isPending, error, reset } = useMutation({
     mutationFn: submitCommand,
-    onSuccess: ({ command, traceId }) => {
+    onSuccess: (command) => {
       queries.setQueryData(commandKey(command.command_id), command);
-      void navigate(`/commands/${command.command_id}`, { state: { traceId } });
+      // So that the first answer is on its way while the page is drawn, which is drawn at once.
+      liveFeed.follower(command.command_id);
+      void navigate(`/commands/${command.command_id}`, { flushSync: true });
       void queries.invalidateQueries({ queryKey: [...commandsKey, 'list'] });
+      void queries.invalidateQueries({ queryKey: summaryKey });
     },
   });
   return { submit: mutate, busy: isPending, error, reset };

@@ -27,6 +27,13 @@ export const usersQuery = (query: UserQuery) =>
     placeholderData: keepPreviousData,
   });
 
+export const userQuery = (userId: string) =>
+  queryOptions({
+    queryKey: [...usersKey, 'detail', userId],
+    queryFn: ({ signal }) =>
+      answerOf(api.GET('/api/v1/users/{user_id}', { params: { path: { user_id: userId } }, signal })),
+  });
+
 export const createUser = (body: NewUser) => answerOf(api.POST('/api/v1/users', { body }));
 
 export const changeUser = (userId: string, body: UserChange) =>

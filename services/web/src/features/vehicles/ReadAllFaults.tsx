@@ -72,7 +72,7 @@ async function submitForEach(vehicle: Vehicle): Promise<string[]> {
       }),
     ),
   );
-  return submitted.map(({ command }) => command.command_id);
+  return submitted.map(({ command_id: id }) => id);
 }
 
 function tellOutcome(done: number, failed: number): void {

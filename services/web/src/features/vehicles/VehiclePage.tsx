@@ -93,9 +93,9 @@ function Identity({ vehicle }: { vehicle: Vehicle }) {
 }
 
 const LINKS: Readonly<Record<string, string>> = {
-  session: 'Session: the vehicle dials in',
-  sovd: 'SOVD server of the vehicle',
-  doip: 'DoIP: the vehicle is dialled',
+  session: 'Session (it dials in)',
+  sovd: 'SOVD (its own server)',
+  doip: 'DoIP (it is dialled)',
 };
 
 function FaultSection({ vehicle, ecuNames }: { vehicle: Vehicle; ecuNames: ReadonlyMap<string, string> }) {

@@ -1,12 +1,10 @@
-import Autocomplete from '@mui/material/Autocomplete';
 import Box from '@mui/material/Box';
-import TextField from '@mui/material/TextField';
 import { useQuery } from '@tanstack/react-query';
 import { useDeferredValue, useState } from 'react';
 import type { Vehicle } from '../../api/client';
-import { describeProblem } from '../../api/problem';
 import { Code } from '../../components/Code';
 import { ConnectionStatus } from '../../components/ConnectionStatus';
+import { SearchPicker } from '../../components/SearchPicker';
 import { vehiclesQuery } from './queries';
 
 const SHOWN = 20;
@@ -19,42 +17,29 @@ interface VehiclePickerProps {
   problem?: string | undefined;
 }
 
-/** Searches the whole fleet on the server while one types. */
-export function VehiclePicker({ vehicle, onChange, required = false, problem }: VehiclePickerProps) {
-  const [text, setText] = useState('');
-  const search = useDeferredValue(vehicle !== null && text === labelOf(vehicle) ? '' : text.trim());
-  const { data, error, isFetching } = useQuery(vehiclesQuery({ search, limit: SHOWN }));
+/** Searches the whole fleet. */
+export function VehiclePicker({ vehicle, ...rest }: VehiclePickerProps) {
+  const [search, setSearch] = useState('');
+  const found = useQuery(vehiclesQuery({ search: useDeferredValue(search), limit: SHOWN }));
   return (
-    <Autocomplete
-      options={data?.items ?? []}
+    <SearchPicker
+      {...rest}
+      label="Vehicle"
+      placeholder="VIN, make or model"
+      nothingFound="No vehicle matches"
       value={vehicle}
-      onChange={(_, chosen) => onChange(chosen)}
-      inputValue={text}
-      onInputChange={(_, typed) => setText(typed)}
-      getOptionLabel={labelOf}
-      getOptionKey={({ vehicle_id: id }) => id}
-      isOptionEqualToValue={(option, value) => option.vehicle_id === value.vehicle_id}
-      filterOptions={(options) => options}
-      loading={isFetching}
-      noOptionsText="No vehicle matches"
-      renderOption={({ key, ...props }, option) => (
-        <Box component="li" key={key} {...props} sx={{ gap: 1.5 }}>
+      onSearch={setSearch}
+      found={found}
+      idOf={({ vehicle_id: id }) => id}
+      labelOf={labelOf}
+      renderItem={(option) => (
+        <>
           <Code>{option.vin}</Code>
           <Box component="span" sx={{ flexGrow: 1 }}>
             {option.make} {option.model}
           </Box>
           <ConnectionStatus status={option.connection_status} />
-        </Box>
-      )}
-      renderInput={(params) => (
-        <TextField
-          {...params}
-          label="Vehicle"
-          required={required}
-          placeholder="VIN, make or model"
-          error={error !== null || problem !== undefined}
-          helperText={error === null ? problem : describeProblem(error)}
-        />
+        </>
       )}
     />
   );

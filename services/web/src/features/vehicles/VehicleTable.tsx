@@ -74,7 +74,7 @@ function VehicleRow({ vehicle }: { vehicle: Vehicle }) {
   return (
     <TableRow hover>
       <TableCell>
-        <Link component={RouterLink} to={`/vehicles/${vehicle.vehicle_id}`}>
+        <Link component={RouterLink} to={`/vehicles/${vehicle.vehicle_id}`} noWrap>
           <Code>{vehicle.vin}</Code>
         </Link>
       </TableCell>

@@ -1,0 +1,55 @@
+import { ThemeProvider } from '@mui/material/styles';
+import { render, screen, within } from '@testing-library/react';
+import { expect, it } from 'vitest';
+import { theme } from '../../theme/theme';
+import { AnswerBody } from './AnswerBody';
+
+function show(body: unknown) {
+  return render(
+    <ThemeProvider theme={theme}>
+      <AnswerBody body={body} />
+    </ThemeProvider>,
+  );
+}
+
+const FAULT = {
+  ecuAddress: '0x10',
+  code: '0x042011',
+  display_code: 'P0420-11',
+  fault_name: 'Catalyst system efficiency below threshold',
+  severity: 2,
+  status: { testFailed: true, confirmedDTC: true, pendingDTC: false, raw: '0x09' },
+};
+
+it('spells out a fault and the status bits that are set', () => {
+  show(FAULT);
+  expect(screen.getByText('P0420-11')).toBeVisible();
+  expect(screen.getByText('Error')).toBeVisible();
+  const bits = within(screen.getByRole('list', { name: 'Status' })).getAllByRole('listitem');
+  expect(bits.map(({ textContent }) => textContent)).toEqual(['Test failed', 'Confirmed', '0x09']);
+});
+
+it('gives a value its unit and its bytes', () => {
+  show({ id: '0xF40C', name: 'engineSpeed', raw: '0x0F65', value: 985.25, unit: '1/min' });
+  expect(screen.getByText('985.25 1/min')).toBeVisible();
+  expect(screen.getByText('0x0F65')).toBeVisible();
+});
+
+it.each([
+  [0, 'No faults stored in ECU 0x10'],
+  [1, '1 fault in all in ECU 0x10'],
+  [3, '3 faults in all in ECU 0x10'],
+])('counts %d', (count, text) => {
+  const { container } = show({ ecuAddress: '0x10', count });
+  expect(container).toHaveTextContent(text);
+});
+
+it.each([
+  [{ note: '<img src=x onerror=alert(1)>' }, 'note <img src=x onerror=alert(1)>'],
+  ['only a text', 'only a text'],
+  [[1, { a: null }], '[1,{"a":null}]'],
+])('shows what it does not know as text: %j', (body, text) => {
+  const { container } = show(body);
+  expect(container).toHaveTextContent(text);
+  expect(container.querySelector('img')).toBeNull();
+});
