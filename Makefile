@@ -13,7 +13,7 @@ HISTORY ?= 0
 EXTRAS := gateway command-service vehicle-connector simulator cli embedded
 CORE := services/command_service/domain/*,services/command_service/use_cases/*
 
-.PHONY: help up test test-web check format web-client protos requirements services bench venv clean
+.PHONY: help up test test-web check format web-client protos requirements services bench bench-web screenshots venv clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,18 +61,24 @@ services: $(VENV)/embedded.stamp ## Migrate, then run the three services as proc
 bench: $(VENV)/dev.stamp ## Speed and memory on real servers, as a table and as JSON (HISTORY=10000000)
 	$(BIN)/python -m tests.bench --history $(HISTORY) $(ARGS)
 
+bench-web: $(VENV)/dev.stamp $(WEB)/dist/index.html $(WEB)/tools/node_modules/.stamp ## Speed of the web interface in a real browser, as text and as JSON
+	export CHROMIUM=$$(scripts/find_browser.sh) && $(BIN)/python -m tests.web.bench
+
+screenshots: $(VENV)/dev.stamp $(WEB)/dist/index.html $(WEB)/tools/node_modules/.stamp ## A picture of each page of the web interface, into docs/images/
+	export CHROMIUM=$$(scripts/find_browser.sh) && $(BIN)/python -m tests.web.screenshots
+
 venv: $(VENV)/dev.stamp ## Only set up the development environment in $(VENV)
 
 clean: ## Remove the environment, caches and reports (not var/, the data of `make up`)
-	rm -rf $(VENV) $(WEB)/node_modules $(WEB)/dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*
+	rm -rf $(VENV) $(WEB)/node_modules $(WEB)/tools/node_modules $(WEB)/dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*
 	find services tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(WEB)/dist/index.html: $(WEB)/node_modules/.stamp $(shell find $(WEB)/src $(WEB)/public -type f) $(WEB)/index.html $(WEB)/vite.config.ts
 	cd $(WEB) && npm run build
 
-$(WEB)/node_modules/.stamp: $(WEB)/package.json $(WEB)/package-lock.json
+$(WEB)/node_modules/.stamp $(WEB)/tools/node_modules/.stamp: %/node_modules/.stamp: %/package.json %/package-lock.json
 	@command -v npm > /dev/null || { echo "set-up: the web interface needs Node.js 20 with npm" >&2; exit 1; }
-	cd $(WEB) && npm ci --no-fund --no-audit --loglevel=error
+	cd $* && npm ci --no-fund --no-audit --loglevel=error
 	@touch $@
 
 $(VENV)/%.stamp: requirements/%.txt requirements/build.txt pyproject.toml scripts/set_up.sh

@@ -33,7 +33,7 @@ export default tseslint.config(
   },
   { files: ['src/**/*.{ts,tsx}'], ...reactHooks.configs.flat['recommended-latest'] },
   {
-    files: ['scripts/**/*.mjs', 'e2e/**/*.mjs', '*.js'],
+    files: ['scripts/**/*.mjs', 'tools/**/*.mjs', '*.js'],
     languageOptions: { globals: { ...globals.node, ...globals.browser } },
   },
 );
