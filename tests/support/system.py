@@ -283,8 +283,6 @@ def _all_pages(client: httpx.Client, path: str, **parameters: str) -> list[dict[
 def _clean_environment() -> dict[str, str]:
     """Ours, less what would point a service somewhere else."""
     ours = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "SYSTEMROOT"}
-    kept = {
-        name: value for name, value in os.environ.items() if name in ours or name.startswith(("COVERAGE_", "OTEL_"))
-    }
+    kept = {name: value for name, value in os.environ.items() if name in ours or name.startswith("OTEL_")}
     path = os.pathsep.join(filter(None, [str(ROOT / "services"), kept.get("PYTHONPATH", "")]))
     return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}

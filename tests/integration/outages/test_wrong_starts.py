@@ -154,7 +154,7 @@ def test_a_certificate_that_is_none(system: System, tmp_path: Path) -> None:
 
 
 def sovd(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    base = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or "COVERAGE" in name}
+    base = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
     return run("sovd_cli", {**base, "PYTHONPATH": str(ROOT / "services"), **environment}, *arguments)
 
 
