@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 WEB := services/web
 HOST ?= 127.0.0.1
 PORT ?= 8000
+# Processes that share the tests.
+WORKERS ?= 2
 # Responses in the database before the bench begins.
 HISTORY ?= 0
 EXTRAS := gateway command-service vehicle-connector simulator cli embedded
@@ -21,8 +23,8 @@ help: ## What there is
 up: $(VENV)/embedded.stamp $(WEB)/dist/index.html ## Run everything in one process with demo data (HOST=, PORT=)
 	@exec $(BIN)/sovd up --host $(HOST) --port $(PORT)
 
-test: $(VENV)/dev.stamp ## All tests, on real servers, with coverage (ARGS= goes to pytest)
-	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
+test: $(VENV)/dev.stamp ## All tests, on real servers, with coverage (ARGS= goes to pytest, WORKERS=)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
 	@echo -n "coverage of the domain and the use cases, which must be 95 or more: "
 	@$(BIN)/coverage report --include='$(CORE)' --fail-under=95 --format=total
 	@$(MAKE) --no-print-directory test-web

@@ -5,6 +5,7 @@ however that ends: a guard process reads a pipe from its owner and ends the serv
 """
 
 import contextlib
+import fcntl
 import getpass
 import os
 import pwd
@@ -17,7 +18,7 @@ import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -50,7 +51,7 @@ class CannotStart(RuntimeError):
 
 def find_binary(name: str) -> str:
     """The path of a server's binary; the newest where there are several. Installs it where that is possible."""
-    with _install_lock:
+    with _installing():
         path = _find(name)
         if path is None:
             _install([package for binary, package in _PACKAGES.items() if _find(binary) is None])
@@ -58,6 +59,14 @@ def find_binary(name: str) -> str:
     if path is None:
         raise CannotStart(f"{name} is not installed; install it, start Docker, or give TEST_*_URL")
     return path
+
+
+@contextlib.contextmanager
+def _installing() -> Iterator[None]:
+    """One at a time, also among the processes that share the tests."""
+    with _install_lock, (Path(tempfile.gettempdir()) / f"sovd-tests-install-{os.getuid()}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _find(name: str) -> str | None:
