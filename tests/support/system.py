@@ -119,16 +119,15 @@ class System:
                 SESSION_HOST="127.0.0.1",
             )
         self._add("gateway", METRICS_PORT=str(free_port()), HTTP_PORT=str(self.http_port), HTTP_HOST="127.0.0.1")
-        for index, port in enumerate(self.session_ports):
-            self._add(
-                "vehicle_simulator" if index == 0 else f"vehicle_simulator_{index + 1}",
-                module="vehicle_simulator",
-                METRICS_PORT="0",
-                CONNECTOR_ADDRESS=f"127.0.0.1:{port}",
-                SEED=str(index + 1),
-                DEMO_DATA="false",
-                **self.simulator_settings,
-            )
+        for index in range(self.connectors):
+            name = "vehicle_simulator" if index == 0 else f"vehicle_simulator_{index + 1}"
+            self.add_simulator(name, connector=index, **{"SEED": str(index + 1), **self.simulator_settings})
+
+    def add_simulator(self, name: str, *, connector: int = 0, **settings: str) -> None:
+        """One more process with simulated vehicles, those that its settings name; not started yet."""
+        address = f"127.0.0.1:{self.session_ports[connector]}"
+        defaults = {"METRICS_PORT": "0", "CONNECTOR_ADDRESS": address, "DEMO_DATA": "false"}
+        self._add(name, module="vehicle_simulator", **{**defaults, **settings})
 
     @property
     def url(self) -> str:
