@@ -1,7 +1,7 @@
 import Box from '@mui/material/Box';
 import Fab from '@mui/material/Fab';
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useRef, useState, type KeyboardEvent } from 'react';
 import type { ResponseEvent } from '../../live/events';
 import { AnswerRow } from './AnswerRow';
 
@@ -14,11 +14,16 @@ interface AnswerListProps {
   count: number;
 }
 
-/** All answers; only those in view are in the document. Stays at the end while one is there. */
+/**
+ * All answers; only those in view are in the document. Stays at the end while one is there.
+ *
+ * On the keyboard's way through the page they are one place, and the arrows lead from one to the next.
+ */
 export function AnswerList({ answers, count }: AnswerListProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const [atEnd, setAtEnd] = useState(true);
   const [opened, setOpened] = useState<ReadonlySet<number>>(new Set());
+  const [current, setCurrent] = useState(-1);
   // eslint-disable-next-line react-hooks/incompatible-library -- nothing here is memoized on what it returns
   const virtualizer = useVirtualizer({
     count,
@@ -27,6 +32,8 @@ export function AnswerList({ answers, count }: AnswerListProps) {
     overscan: 6,
   });
   const height = virtualizer.getTotalSize();
+  const items = virtualizer.getVirtualItems();
+  const reachable = items.some(({ index }) => index === current) ? current : items.at(-1)?.index;
   useEffect(() => {
     if (atEnd && scroller.current !== null) scroller.current.scrollTop = scroller.current.scrollHeight;
   }, [atEnd, count, height]);
@@ -42,10 +49,18 @@ export function AnswerList({ answers, count }: AnswerListProps) {
         role="list"
         aria-label="Answers"
         onScroll={(event) => setAtEnd(isAtEnd(event.currentTarget))}
+        onFocus={({ target }) => {
+          const index = indexOf(target);
+          if (index === undefined) return;
+          setCurrent(index);
+          // What the keyboard is at does not scroll away.
+          setAtEnd(false);
+        }}
+        onKeyDown={moveBetweenRows}
         sx={{ maxHeight: '62vh', overflow: 'auto', overflowAnchor: 'none' }}
       >
         <Box role="presentation" sx={{ height, position: 'relative' }}>
-          {virtualizer.getVirtualItems().map(({ index, start, key }) => {
+          {items.map(({ index, start, key }) => {
             const answer = answers[index];
             if (answer === undefined) return null;
             return (
@@ -58,7 +73,12 @@ export function AnswerList({ answers, count }: AnswerListProps) {
                 aria-posinset={index + 1}
                 style={{ position: 'absolute', insetInline: 0, transform: `translateY(${start}px)` }}
               >
-                <AnswerRow answer={answer} open={opened.has(answer.sequence)} onToggle={toggle} />
+                <AnswerRow
+                  answer={answer}
+                  open={opened.has(answer.sequence)}
+                  reachable={index === reachable}
+                  onToggle={toggle}
+                />
               </div>
             );
           })}
@@ -76,6 +96,24 @@ export function AnswerList({ answers, count }: AnswerListProps) {
       )}
     </Box>
   );
+}
+
+const MOVES: Readonly<Record<string, number>> = { ArrowUp: -1, ArrowDown: 1 };
+
+function moveBetweenRows(event: KeyboardEvent<HTMLElement>): void {
+  const [index, move] = [indexOf(event.target), MOVES[event.key]];
+  if (index === undefined || move === undefined) return;
+  const next = event.currentTarget.querySelector<HTMLElement>(`[data-index="${index + move}"] button`);
+  if (next === null) return;
+  event.preventDefault();
+  next.focus();
+}
+
+/** Of the row that the button belongs to. */
+function indexOf(target: EventTarget): number | undefined {
+  if (!(target instanceof HTMLButtonElement)) return undefined;
+  const index = target.closest<HTMLElement>('[data-index]')?.dataset.index;
+  return index === undefined ? undefined : Number(index);
 }
 
 function isAtEnd({ scrollTop, scrollHeight, clientHeight }: HTMLElement): boolean {

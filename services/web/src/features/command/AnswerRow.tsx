@@ -8,6 +8,8 @@ import { AnswerBody } from './AnswerBody';
 interface AnswerRowProps {
   answer: ResponseEvent;
   open: boolean;
+  /** Whether the tab key stops here. */
+  reachable: boolean;
   onToggle: (sequence: number) => void;
 }
 
@@ -16,7 +18,7 @@ interface AnswerRowProps {
  *
  * Hundreds of these come and go in a second, so that they are made of plain elements.
  */
-export const AnswerRow = memo(function AnswerRow({ answer, open, onToggle }: AnswerRowProps) {
+export const AnswerRow = memo(function AnswerRow({ answer, open, reachable, onToggle }: AnswerRowProps) {
   return (
     <Row>
       <Line>
@@ -32,6 +34,7 @@ export const AnswerRow = memo(function AnswerRow({ answer, open, onToggle }: Ans
         </Content>
         <JsonButton
           type="button"
+          tabIndex={reachable ? 0 : -1}
           aria-expanded={open}
           aria-label={`JSON of answer ${answer.sequence}`}
           onClick={() => onToggle(answer.sequence)}
