@@ -2,7 +2,7 @@
 import createClient from 'openapi-fetch';
 import { session } from '../session/session';
 import type { components, paths } from './generated/schema';
-import { toApiProblem } from './problem';
+import { OddAnswer, toApiProblem } from './problem';
 
 export const api = createClient<paths>({ baseUrl: window.location.origin, fetch: session.send });
 
@@ -12,11 +12,24 @@ interface Outcome<Data> {
   response: Response;
 }
 
-/** The answer; raises ApiProblem or NetworkProblem. */
+/** The answer; raises ApiProblem, NetworkProblem or, when it is no JSON, OddAnswer. */
 export async function answerOf<Data>(call: Promise<Outcome<Data>>): Promise<Data> {
-  const { data, error, response } = await call;
+  const { data, error, response } = await call.catch((reason: unknown) => {
+    throw reason instanceof SyntaxError ? new OddAnswer() : reason;
+  });
   if (!response.ok) throw toApiProblem(response, error);
   return data as Data;
+}
+
+/** The same for a list; what is no list of objects is an OddAnswer. */
+export async function listOf<Data extends { items: object[] }>(call: Promise<Outcome<Data>>): Promise<Data> {
+  const list = (await answerOf(call)) as { items?: unknown } | null | undefined;
+  if (!Array.isArray(list?.items) || !list.items.every(isObject)) throw new OddAnswer();
+  return list as Data;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }
 
 type Schemas = components['schemas'];

@@ -3,6 +3,7 @@
  *
  *     ApiProblem      the server answered with problem details (RFC 9457)
  *     NetworkProblem  there was no answer
+ *     OddAnswer       the server answered, but not with what it should
  */
 import type { components } from './generated/schema';
 
@@ -33,6 +34,14 @@ export class NetworkProblem extends Error {
 
   constructor() {
     super('The server cannot be reached.');
+  }
+}
+
+export class OddAnswer extends Error {
+  override readonly name = 'OddAnswer';
+
+  constructor() {
+    super('The server sent something that this page does not understand. If it stays so, load the page again.');
   }
 }
 

@@ -5,7 +5,8 @@ import Button from '@mui/material/Button';
 import Skeleton from '@mui/material/Skeleton';
 import Typography from '@mui/material/Typography';
 import type { ReactNode } from 'react';
-import { ApiProblem, describeProblem } from '../api/problem';
+import { ApiProblem, describeProblem, OddAnswer } from '../api/problem';
+import { Understood } from './Understood';
 
 export function ErrorState({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
   const code = error instanceof ApiProblem ? error.code : undefined;
@@ -74,7 +75,18 @@ export function Loaded<Data>({
   lines?: number;
   children: (data: Data) => ReactNode;
 }) {
-  if (query.data !== undefined) return children(query.data);
-  if (query.error !== null) return <ErrorState error={query.error} onRetry={() => void query.refetch()} />;
+  const retry = () => void query.refetch();
+  if (query.data !== undefined) {
+    return (
+      <Understood answer={query.data} otherwise={<ErrorState error={new OddAnswer()} onRetry={retry} />}>
+        <Shown data={query.data}>{children}</Shown>
+      </Understood>
+    );
+  }
+  if (query.error !== null) return <ErrorState error={query.error} onRetry={retry} />;
   return <LoadingLines lines={lines} />;
+}
+
+function Shown<Data>({ data, children }: { data: Data; children: (data: Data) => ReactNode }) {
+  return children(data);
 }

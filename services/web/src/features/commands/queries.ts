@@ -1,5 +1,5 @@
 import { keepPreviousData, queryOptions } from '@tanstack/react-query';
-import { answerOf, api, type Command, type CommandStatus } from '../../api/client';
+import { answerOf, api, listOf, type Command, type CommandStatus } from '../../api/client';
 import type { paths } from '../../api/generated/schema';
 import { ENDED } from '../../live/events';
 
@@ -26,7 +26,7 @@ const CALM_LIST_MS = 15_000;
 export const commandsQuery = (query: CommandQuery) =>
   queryOptions({
     queryKey: [...commandsKey, 'list', query],
-    queryFn: ({ signal }) => answerOf(api.GET('/api/v1/commands', { params: { query }, signal })),
+    queryFn: ({ signal }) => listOf(api.GET('/api/v1/commands', { params: { query }, signal })),
     placeholderData: keepPreviousData,
     refetchInterval: ({ state }) => (state.data?.items.some(isOpen) === true ? OPEN_LIST_MS : CALM_LIST_MS),
   });

@@ -1,5 +1,5 @@
 import { queryOptions, keepPreviousData, type QueryClient } from '@tanstack/react-query';
-import { answerOf, api, type Vehicle } from '../../api/client';
+import { answerOf, api, listOf, type Vehicle } from '../../api/client';
 import type { components, paths } from '../../api/generated/schema';
 import type { VehicleEvent } from '../../live/events';
 
@@ -16,7 +16,7 @@ export const faultMemoryKey = (vehicleId: string) => ['fault-memory', vehicleId]
 export const vehiclesQuery = (query: VehicleQuery) =>
   queryOptions({
     queryKey: [...listsKey, query],
-    queryFn: ({ signal }) => answerOf(api.GET('/api/v1/vehicles', { params: { query }, signal })),
+    queryFn: ({ signal }) => listOf(api.GET('/api/v1/vehicles', { params: { query }, signal })),
     placeholderData: keepPreviousData,
   });
 
