@@ -29,7 +29,7 @@ test: $(VENV)/dev.stamp ## All tests, on real servers, with coverage (ARGS= goes
 	@$(BIN)/coverage report --include='$(CORE)' --fail-under=95 --format=total
 	@$(MAKE) --no-print-directory test-web
 
-test-web: $(VENV)/dev.stamp $(WEB)/dist/index.html ## The web interface's tests: units, then a real browser on a whole system
+test-web: $(VENV)/dev.stamp $(WEB)/dist/index.html ## The web interface's tests: units, then a real browser on real services and servers
 	cd $(WEB) && npm test
 	export CHROMIUM=$$(scripts/find_browser.sh) PYTHON=$(abspath $(BIN)/python) && cd $(WEB) && npm run e2e
 

@@ -2,7 +2,16 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import {
+  chromium,
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  type Download,
+  type Page,
+} from 'playwright-core';
+import { inject } from 'vitest';
+import { passwordOf } from './control';
 
 const FLAGS = [
   '--no-sandbox',
@@ -12,29 +21,52 @@ const FLAGS = [
   '--disable-sync',
 ];
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-export const VIN = 'WDD1234567890ABCD';
-export const OFFLINE_VIN = 'WBA1122334455FFEE';
 
 export function openBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
 }
 
-export async function newPage(
-  browser: Browser,
-  address: string,
-  colorScheme: 'light' | 'dark' = 'light',
-): Promise<Page> {
-  const context = await browser.newContext({ baseURL: address, colorScheme, viewport: { width: 1360, height: 900 } });
-  context.setDefaultTimeout(15_000);
+const DESKTOP = { width: 1360, height: 900 };
+
+/** A page of a visitor who is new here: no cookies, nothing cached. */
+export async function newPage(browser: Browser, options: BrowserContextOptions = {}): Promise<Page> {
+  const { url: baseURL } = inject('system');
+  const context = await browser.newContext({ baseURL, viewport: DESKTOP, acceptDownloads: true, ...options });
+  // A machine that others use as well takes its time.
+  context.setDefaultTimeout(30_000);
   return context.newPage();
 }
 
-export async function logIn(page: Page, username: 'admin' | 'engineer', path = '/'): Promise<void> {
+/** Opens a page, which leads to the log-in, and logs in. */
+export async function logIn(page: Page, username: string, path = '/', password = passwordOf(username)): Promise<void> {
   await page.goto(path);
+  await fillLogin(page, username, password);
+  await page.locator('#main').waitFor();
+}
+
+/** A browser in which somebody is logged in, for page after page: the log-in itself is seen elsewhere. */
+export async function loggedIn(browser: Browser, username: string): Promise<BrowserContext> {
+  const page = await newPage(browser);
+  await logIn(page, username);
+  await page.close();
+  return page.context();
+}
+
+export async function fillLogin(page: Page, username: string, password = passwordOf(username)): Promise<void> {
   await page.getByLabel('Username').fill(username);
-  await page.getByLabel('Password').fill(`${username}123`);
+  await page.getByLabel('Password').fill(password);
   await page.getByRole('button', { name: 'Log in' }).click();
-  await page.getByRole('navigation', { name: 'Main' }).waitFor();
+}
+
+export async function atLogin(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Log in' }).waitFor();
+}
+
+/** A page of ours, once its content is there. */
+export async function show(page: Page, path: string, title: string | RegExp): Promise<void> {
+  await page.goto(path);
+  await page.getByRole('heading', { name: title, level: 1 }).waitFor();
+  await page.getByRole('status', { name: 'Loading' }).first().waitFor({ state: 'detached' });
 }
 
 export async function openVehicle(page: Page, vin: string): Promise<void> {
@@ -56,6 +88,31 @@ export async function openForm(page: Page, vin: string, type: string): Promise<v
 export async function fillEcu(page: Page, address: string): Promise<void> {
   await page.getByLabel('ECU address').fill(address);
   await page.keyboard.press('Tab');
+}
+
+export async function send(page: Page): Promise<void> {
+  await page.getByRole('button', { name: /^Send/ }).click();
+}
+
+/** The command has ended, and all that it answered is on the page. */
+export async function ended(page: Page, timeout = 60_000): Promise<void> {
+  await page.getByText('All answers are here').waitFor({ timeout });
+}
+
+/** A stream of engine data, so often for so long. */
+export async function sendStream(page: Page, vin: string, intervalMs: number, seconds: number): Promise<void> {
+  await openForm(page, vin, 'StreamDataByID');
+  await fillEcu(page, '0x10');
+  await page.getByLabel('Data ID').fill('0xF40C');
+  await page.getByLabel('Interval (ms)').fill(String(intervalMs));
+  await page.getByLabel('Duration (s)').fill(String(seconds));
+  await send(page);
+}
+
+/** The text of the file that the page offers after `action`. */
+export async function downloaded(page: Page, action: () => Promise<void>): Promise<string> {
+  const [download] = await Promise.all<[Promise<Download>, Promise<void>]>([page.waitForEvent('download'), action()]);
+  return readFileSync(await download.path(), 'utf8');
 }
 
 export async function violations(page: Page): Promise<string[]> {
