@@ -62,6 +62,8 @@ const Plot = memo(function Plot({ series }: { series: PlotSeries }) {
         <LineChart
           height={180}
           skipAnimation
+          // A picture to those who do not see it: there is nothing in it for the keyboard to be lost in.
+          disableKeyboardNavigation
           hideLegend
           margin={{ left: 0, right: 8, top: 8, bottom: 0 }}
           xAxis={[{ data: [...series.seconds], scaleType: 'linear', valueFormatter: formatSecond }]}

@@ -22,6 +22,8 @@ export const OutcomeChart = memo(function OutcomeChart({ buckets }: { buckets: B
   return (
     <BarChart
       skipAnimation
+      // A picture to those who do not see it: there is nothing in it for the keyboard to be lost in.
+      disableKeyboardNavigation
       xAxis={[{ data: buckets.map(({ start }) => HOUR.format(new Date(start))), scaleType: 'band' }]}
       yAxis={[{ width: 40, tickMinStep: 1 }]}
       series={OUTCOMES.map((outcome) => ({
