@@ -72,6 +72,8 @@ export async function show(page: Page, path: string, title: string | RegExp): Pr
 export async function openVehicle(page: Page, vin: string): Promise<void> {
   await page.getByRole('link', { name: 'Vehicles', exact: true }).click();
   await page.getByLabel('VIN, make or model').fill(vin);
+  // The head and the one that was searched for: while there are others, it may yet move.
+  await page.getByRole('row').nth(2).waitFor({ state: 'detached' });
   await page.getByRole('link', { name: vin }).click();
   await page.getByRole('heading', { name: 'Identity' }).waitFor();
 }
