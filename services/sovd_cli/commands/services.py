@@ -32,6 +32,11 @@ class Service(StrEnum):
     GATEWAY = "gateway"
     COMMAND_SERVICE = "command-service"
     VEHICLE_CONNECTOR = "vehicle-connector"
+    VEHICLE_SIMULATOR = "vehicle-simulator"
+
+
+# What an image is made for says its environment.
+ServiceArgument = typer.Argument(envvar="SOVD_SERVICE", help="Configured by environment variables.")
 
 
 def up(
@@ -52,7 +57,7 @@ def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "sovd"
 
 
-def serve(service: Annotated[Service, typer.Argument(help="Configured by environment variables.")]) -> None:
+def serve(service: Annotated[Service, ServiceArgument]) -> None:
     """Run one service."""
     package = service.replace("-", "_")
     _load(f"{package}.composition", service)
@@ -71,9 +76,9 @@ def simulate(
     register: Annotated[bool, typer.Option("--register", help="First add those the fleet lacks (as admin).")] = False,
 ) -> None:
     """Run simulated vehicles; VEHICLE_CREDENTIAL_SECRET makes their credentials."""
-    simulator = _load("vehicle_simulator.__main__", "simulator")
+    simulator = _load("vehicle_simulator.__main__", "vehicle-simulator")
     if register:
-        specs = _load("vehicle_simulator.fleet", "simulator").simulated_fleet(vehicles, seed)
+        specs = _load("vehicle_simulator.fleet", "vehicle-simulator").simulated_fleet(vehicles, seed)
         _register([(spec.vin, spec.make, spec.model, spec.year) for spec in specs] + [_unknown(v) for v in vin or []])
     given = {
         "VEHICLES": str(vehicles),
