@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from functools import lru_cache
 
 from command_service import metrics
@@ -14,6 +15,8 @@ _log = get_logger(__name__)
 # To find a series by its labels costs more than to count on it.
 _ended_of = lru_cache(metrics.COMMANDS.labels)
 _duration_of = lru_cache(metrics.COMMAND_DURATION.labels)
+# What recovery may take: lease, grace, the return of a vehicle.
+_SLACK = timedelta(seconds=60)
 
 
 def status_recorded(command: Command, status: Status) -> None:
@@ -24,6 +27,8 @@ def status_recorded(command: Command, status: Status) -> None:
         just_handed_over = not command.results_recorded and command.cancel_requested_at is None
         if just_handed_over:
             metrics.QUEUE_WAIT.observe((command.started_at - command.created_at).total_seconds())
+            if command.dispatched_at is not None:
+                metrics.DISPATCH.observe((command.started_at - command.dispatched_at).total_seconds())
     elif status is Status.PENDING:
         metrics.DISPATCH_RETRIES.labels(command.command_name).inc()
         with _about(command):
@@ -47,9 +52,18 @@ def results_came_late(command: Command, evidence: Sequence[Evidence]) -> None:
 def _ended(command: Command, status: Status, seconds: float) -> None:
     _ended_of(command.command_name, status.value).inc()
     _duration_of(command.command_name).observe(seconds)
+    if _is_overdue(command):
+        metrics.OVERDUE.labels(command.command_name).inc()
     if status is not Status.COMPLETED:
         with _about(command):
             _log.info("command_not_completed", outcome=status.value, code=command.error_code, attempt=command.attempt)
+
+
+def _is_overdue(command: Command) -> bool:
+    due = command.expires_at
+    if command.started_at is not None and command.status is not Status.EXPIRED:
+        due = command.started_at + command.timeout + timedelta(milliseconds=command.stream_duration_ms)
+    return command.completed_at is not None and command.completed_at > due + _SLACK
 
 
 def _about(command: Command) -> AbstractContextManager[None]:

@@ -4,7 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 from typing import Protocol
+
+from prometheus_client import Counter, Histogram
 
 from service_kit.logging import command_context, get_logger
 from service_kit.tracing import ActiveSpan, is_sampled
@@ -32,7 +35,16 @@ _ENDS = {
     End.CANCELLED: wire.Outcome.CANCELLED,
 }
 _FAILURES = (wire.Outcome.FAILED, wire.Outcome.TIMED_OUT)
-_COUNTERS = {number: metrics.OUTCOMES.labels(name.lower()) for name, number in wire.Outcome.Kind.items() if number}
+
+
+@lru_cache
+def _outcomes_of(link: str, kind: "wire.Outcome.Kind.ValueType") -> Counter:
+    return metrics.OUTCOMES.labels(link, wire.Outcome.Kind.Name(kind).lower())
+
+
+for _kind in wire.Outcome.Kind.values():
+    if _kind:  # they begin with 0: to Prometheus, from nothing to 1 is no increase
+        _outcomes_of("session", _kind)
 
 
 class Phase(Enum):
@@ -77,6 +89,7 @@ class Attempt:
         "_expected",
         "_last_moment",
         "_link",
+        "_since",
         "_span",
         "_stream_seconds",
         "_timeout_number",
@@ -112,6 +125,8 @@ class Attempt:
         self.buffer = ResultBuffer()
         self._connector = connector
         self._link: VehicleLink | None = None
+        # When its stage began: at the link, at the vehicle, or its end that is not recorded yet; 0: none is timed.
+        self._since = 0.0
         self._span = span
         self._traceparent = command.traceparent if is_sampled(command.traceparent) else ""
         # The number of the vehicle's next update, and the last one that it may send.
@@ -133,6 +148,7 @@ class Attempt:
     def hand_over_to(self, link: VehicleLink) -> None:
         """Queue it at the link, which asks `begin` when its turn comes."""
         self._link = link
+        self._since = time.monotonic()
         self._deadline.set(self._timeout)
         link.execute(self)
 
@@ -145,6 +161,7 @@ class Attempt:
             return False
         self.phase = Phase.RUNNING
         self.handed_over = True
+        self._stage_over(metrics.HAND_OVER)
         self._deadline.set(self._timeout)
         if self._stream_seconds:
             self._last_moment = asyncio.get_running_loop().time() + self._stream_seconds + self._timeout
@@ -223,6 +240,9 @@ class Attempt:
 
     def acknowledge(self, number: int, closed: bool) -> None:
         self._connector.let_go_of(self.buffer.acknowledge(number))
+        if closed and self.phase in (Phase.ENDED, Phase.OVERDUE):
+            self._stage_over(metrics.RECORDING)
+            self._since = 0.0
         if self._is_over(closed):
             self._connector.forget(self)
         else:
@@ -307,12 +327,23 @@ class Attempt:
 
     def _conclude(self, kind: "wire.Outcome.Kind.ValueType", code: str, message: str, nrc: int = 0) -> None:
         self._emit_outcome(kind, code, message, nrc)
-        _COUNTERS[kind].inc()
+        _outcomes_of(self._link.kind if self._link else "none", kind).inc()
+        if self.phase is Phase.RUNNING:
+            self._stage_over(metrics.VEHICLE)
+        else:
+            self._since = 0.0
         if self._span is not None:
             self._span.set(outcome=wire.Outcome.Kind.Name(kind).lower(), code=code)
             if kind in _FAILURES:
                 self._span.fail(message)
         self._end()
+
+    def _stage_over(self, seconds: Histogram) -> None:
+        """The next begins. What was taken up from elsewhere has none that is timed."""
+        if self._since:
+            now = time.monotonic()
+            seconds.observe(now - self._since)
+            self._since = now
 
     def _stop_listening(self) -> None:
         """Its outcome went out before; what is still kept is let go of when it is acknowledged."""

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sized
 from typing import Protocol
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
+
+from service_kit.metrics import CALL_DURATION_BUCKETS, COMMAND_DURATION_BUCKETS
 
 VEHICLES_CONNECTED = Gauge("sovd_vehicles_connected", "Vehicles with an open session at this connector.")
 COMMANDS_IN_FLIGHT = Gauge(
@@ -14,9 +16,26 @@ RESULTS_UNACKNOWLEDGED = Gauge(
 )
 ATTACHED = Gauge("sovd_connector_attached", "1 while the stream to the command service is up.")
 CLAIMS = Counter("sovd_connector_claims", "Claims answered, by answer (granted, or why not).", ["answer"])
-OUTCOMES = Counter("sovd_connector_outcomes", "How attempts ended at this connector.", ["outcome"])
+OUTCOMES = Counter(
+    "sovd_connector_outcomes", "How attempts ended at this connector, by kind of link.", ["link", "outcome"]
+)
+HAND_OVER = Histogram(
+    "sovd_connector_hand_over_seconds", "From the granted claim to the vehicle.", buckets=CALL_DURATION_BUCKETS
+)
+VEHICLE = Histogram(
+    "sovd_connector_vehicle_seconds", "From the hand-over to the vehicle's last word.", buckets=COMMAND_DURATION_BUCKETS
+)
+RECORDING = Histogram(
+    "sovd_connector_recording_seconds",
+    "From the vehicle's last word to the acknowledgement that it is recorded.",
+    buckets=CALL_DURATION_BUCKETS,
+)
 SESSION_REFUSALS = Counter("sovd_connector_session_refusals", "Vehicles sent away at their hello.", ["code"])
+SESSIONS_OPENED = Counter("sovd_connector_sessions_opened", "Sessions that vehicles opened.")
 SESSIONS_ENDED = Counter("sovd_connector_sessions_ended", "Sessions that ended, by reason.", ["reason"])
+# They begin with 0: to Prometheus, from nothing to 1 is no increase.
+for _reason in ("closed", "draining", "heartbeat_lost", "superseded"):
+    SESSIONS_ENDED.labels(_reason)
 
 
 class Commands(Protocol):

@@ -47,6 +47,7 @@ class Sessions:
                 return None
             self.end(older, "superseded")
         self._links[link.vehicle_id] = link
+        metrics.SESSIONS_OPENED.inc()
         return self._executor.link_opened(link, held, take_ups)
 
     def end(self, link: SessionLink, reason: str) -> None:

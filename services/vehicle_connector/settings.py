@@ -16,6 +16,7 @@ class Settings(ServiceSettings):
     command_service_address: HostPort
     session_host: str = "0.0.0.0"  # noqa: S104  vehicles dial in from outside
     session_port: Port = 50052
+    metrics_port: Port = 9102
     # What people are told about where vehicles reach this connector; empty: host and port.
     advertised_address: str = ""
     vehicle_credential_secret: SecretStr = Field(

@@ -83,6 +83,10 @@ class HandOver(Protocol):
 
 class VehicleLink(Protocol):
     @property
+    def kind(self) -> str:
+        """The protocol, for metrics; one of a few."""
+
+    @property
     def vehicle_id(self) -> str: ...
 
     @property

@@ -82,9 +82,20 @@ def test_what_went_wrong(scraped: dict[str, Metrics]) -> None:
     assert value(metrics, "sovd_unpublished_dispatches_total") == 0
     assert value(connector, "sovd_dead_letters_total", queue="connector") == 1
     assert value(connector, "sovd_dead_letters_total", queue="control") == 0
-    assert value(connector, "sovd_connector_outcomes_total", outcome="timed_out") == 1
+    assert value(connector, "sovd_connector_outcomes_total", link="session", outcome="timed_out") == 1
     assert value(connector, "sovd_connector_outcomes_total", outcome="failed") == 2
     assert value(connector, "sovd_connector_claims_total", answer="granted") == 6
+    assert value(metrics, "sovd_commands_overdue_total") == 0
+
+
+def test_the_stages_of_a_command(scraped: dict[str, Metrics]) -> None:
+    metrics, connector = scraped["command_service"], scraped["vehicle_connector"]
+    # Each of the six claims that were granted, and one of those timed out at the vehicle before it was tried again.
+    assert value(metrics, "sovd_command_dispatch_seconds_count") == 6
+    for stage in ("hand_over", "vehicle", "recording"):
+        assert value(connector, f"sovd_connector_{stage}_seconds_count") == 6, stage
+    assert 1 <= value(connector, "sovd_connector_vehicle_seconds_sum") < 30
+    assert value(connector, "sovd_connector_sessions_opened_total") == 2
 
 
 def test_vehicles_connected(scraped: dict[str, Metrics]) -> None:

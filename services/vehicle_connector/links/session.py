@@ -36,6 +36,8 @@ class SessionLink:
         "vehicle_id",
     )
 
+    kind = "session"
+
     def __init__(
         self,
         vehicle_id: str,

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
@@ -91,15 +92,36 @@ def test_a_command_that_goes_back_to_the_queue(lines: Lines) -> None:
 
 
 def test_the_wait_ends_with_the_hand_over(lines: Lines) -> None:
-    before = count("sovd_command_queue_wait_seconds_count")
+    before, dispatched = (count(f"sovd_command_{stage}_seconds_count") for stage in ("queue_wait", "dispatch"))
     command = in_progress()
     observation.status_recorded(command, command.status)
     assert count("sovd_command_queue_wait_seconds_count") == before + 1
+    assert count("sovd_command_dispatch_seconds_count") == dispatched + 1
     command.record_progress(0x78)
     command.results_recorded = 1
     observation.status_recorded(command, Status.IN_PROGRESS)
     assert count("sovd_command_queue_wait_seconds_count") == before + 1
     assert lines() == []
+
+
+@pytest.mark.parametrize(("seconds", "overdue"), [(60, 0), (89, 0), (91, 1)])
+def test_a_command_that_ends_long_after_its_time_out_is_overdue(lines: Lines, seconds: float, overdue: int) -> None:
+    before = count("sovd_commands_overdue_total", command_name="ReadDTC")
+    command = in_progress()
+    assert command.timeout_seconds == 30
+    command.complete(after(seconds))
+    observation.status_recorded(command, command.status)
+    assert count("sovd_commands_overdue_total", command_name="ReadDTC") == before + overdue
+    assert lines() == []
+
+
+@pytest.mark.parametrize(("late", "overdue"), [(59, 0), (61, 1)])
+def test_a_command_that_expires_long_after_its_expiry_is_overdue(late: float, overdue: int) -> None:
+    before = count("sovd_commands_overdue_total", command_name="ReadDTC")
+    command = a_command()
+    command.expire(command.expires_at + timedelta(seconds=late), "EXPIRED", "never online")
+    observation.status_recorded(command, command.status)
+    assert count("sovd_commands_overdue_total", command_name="ReadDTC") == before + overdue
 
 
 def test_late_results_are_one_line_for_all_that_came_together(lines: Lines) -> None:

@@ -72,7 +72,8 @@ async def test_a_command_that_is_not_sampled_has_none(world: World, spans: InMem
 
 async def test_metrics_tell_what_is_there(world: World) -> None:
     world.service.recording = False
-    before = REGISTRY.get_sample_value("sovd_connector_outcomes_total", {"outcome": "completed"}) or 0
+    completed = {"link": "session", "outcome": "completed"}
+    before = REGISTRY.get_sample_value("sovd_connector_outcomes_total", completed) or 0
     assert REGISTRY.get_sample_value("sovd_connector_attached") == 1
     vehicle = await world.vehicle()
     await world.dispatch.command(C1, VIN)
@@ -82,7 +83,7 @@ async def test_metrics_tell_what_is_there(world: World) -> None:
     assert REGISTRY.get_sample_value("sovd_vehicles_connected") == 1
     assert REGISTRY.get_sample_value("sovd_connector_commands_in_flight") == 1
     assert REGISTRY.get_sample_value("sovd_connector_results_unacknowledged") == 2
-    assert REGISTRY.get_sample_value("sovd_connector_outcomes_total", {"outcome": "completed"}) == before + 1
+    assert REGISTRY.get_sample_value("sovd_connector_outcomes_total", completed) == before + 1
     world.service.acknowledge(C1, 2, closed=True)
     await until(lambda: REGISTRY.get_sample_value("sovd_connector_commands_in_flight") == 0)
     assert REGISTRY.get_sample_value("sovd_connector_results_unacknowledged") == 0

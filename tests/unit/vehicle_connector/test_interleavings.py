@@ -49,6 +49,8 @@ class ModelVehicle:
 class ModelLink:
     """A session; what goes either way takes its time, and is lost with it."""
 
+    kind = "model"
+
     def __init__(self, vehicle: ModelVehicle, session_epoch: int) -> None:
         self.vehicle_id = "v1"
         self.session_epoch = session_epoch
