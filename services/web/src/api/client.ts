@@ -1,10 +1,11 @@
 /** The gateway's API, typed by its OpenAPI document, called as the user who is logged in. */
 import createClient from 'openapi-fetch';
 import { session } from '../session/session';
+import { apiAt } from './address';
 import type { components, paths } from './generated/schema';
 import { OddAnswer, toApiProblem } from './problem';
 
-export const api = createClient<paths>({ baseUrl: window.location.origin, fetch: session.send });
+export const api = createClient<paths>({ baseUrl: apiAt.base, credentials: apiAt.credentials, fetch: session.send });
 
 interface Outcome<Data> {
   data?: Data;

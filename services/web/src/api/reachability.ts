@@ -1,4 +1,5 @@
 /** Whether the server answers. While it does not, it is asked again every few seconds. */
+import { apiAt } from './address';
 import { Store } from '../lib/store';
 
 const RETRY_MS = 3000;
@@ -20,7 +21,7 @@ class Reachability {
 
   private async probe(): Promise<void> {
     try {
-      this.report((await fetch('/health/live', { cache: 'no-store' })).ok);
+      this.report((await fetch(apiAt.of('/health/live'), { cache: 'no-store' })).ok);
     } catch {
       this.report(false);
     }

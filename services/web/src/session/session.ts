@@ -5,6 +5,7 @@
  * for one use, so that refreshing happens once at a time, over all tabs of the browser.
  */
 import createClient from 'openapi-fetch';
+import { apiAt } from '../api/address';
 import type { components, paths } from '../api/generated/schema';
 import { ApiProblem, NetworkProblem, toApiProblem } from '../api/problem';
 import { send } from '../api/transport';
@@ -24,7 +25,7 @@ export type SessionState =
 const SPARE_MS = 20_000;
 const CSRF_HEADER = { 'X-CSRF-Protection': '1' } as const;
 
-const auth = createClient<paths>({ baseUrl: window.location.origin, fetch: send });
+const auth = createClient<paths>({ baseUrl: apiAt.base, credentials: apiAt.credentials, fetch: send });
 
 export class Session {
   readonly state = new Store<SessionState>({ phase: 'restoring' });
