@@ -12,10 +12,10 @@ PORT ?= 8000
 WORKERS ?= 2
 # Responses in the database before the bench begins.
 HISTORY ?= 0
-EXTRAS := gateway command-service vehicle-connector simulator cli embedded
+EXTRAS := gateway command-service vehicle-connector vehicle-simulator cli embedded
 CORE := services/command_service/domain/*,services/command_service/use_cases/*
 
-.PHONY: help up test test-web check format web-client protos requirements services bench bench-web screenshots venv clean
+.PHONY: help up test test-web test-deploy check format web-client protos requirements services bench bench-web screenshots images compose-up compose-down venv clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,9 @@ test-web: $(VENV)/dev.stamp $(WEB)/dist/index.html ## The web interface's tests:
 	cd $(WEB) && npm test
 	export CHROMIUM=$$(scripts/find_browser.sh) PYTHON=$(abspath $(BIN)/python) && cd $(WEB) && npm run e2e
 
+test-deploy: $(VENV)/dev.stamp ## Build and run the images; needs a Docker engine, and says what else
+	$(BIN)/pytest tests/deploy/check_images.py $(ARGS)
+
 check: $(VENV)/dev.stamp $(WEB)/dist/index.html ## Lint, types, layers, generated code, pins, what must not be committed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,6 +44,7 @@ check: $(VENV)/dev.stamp $(WEB)/dist/index.html ## Lint, types, layers, generate
 	PYTHON=$(BIN)/python scripts/check_protos.sh
 	$(BIN)/python scripts/check_requirements.py
 	scripts/check_tracked_files.sh
+	$(BIN)/shellcheck $$(git ls-files '*.sh' .ci/run)
 	cd $(WEB) && npm run lint && npm run check:size
 	PYTHON=$(BIN)/python scripts/check_web_client.sh
 
@@ -69,20 +73,12 @@ bench-web: $(VENV)/dev.stamp $(WEB)/dist/index.html $(WEB)/tools/node_modules/.s
 screenshots: $(VENV)/dev.stamp $(WEB)/dist/index.html $(WEB)/tools/node_modules/.stamp ## A picture of each page of the web interface, into docs/images/
 	export CHROMIUM=$$(scripts/find_browser.sh) && $(BIN)/python -m tests.web.screenshots
 
-venv: $(VENV)/dev.stamp ## Only set up the development environment in $(VENV)
+images: ## Build all images (scripts/build_images.sh tells how with other bases, a proxy, an index of one's own)
+	scripts/build_images.sh
 
-clean: ## Remove the environment, caches and reports (not var/, the data of `make up`)
-	rm -rf $(VENV) $(WEB)/node_modules $(WEB)/tools/node_modules $(WEB)/dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*
-	find services tests -name __pycache__ -type d -prune -exec rm -rf {} +
+compose-up: images ## Run the whole system in containers, with dashboards and traces: http://localhost:3000
+	scripts/create_compose_env.sh
+	docker compose --file deploy/compose/compose.yaml up --detach --wait
 
-$(WEB)/dist/index.html: $(WEB)/node_modules/.stamp $(shell find $(WEB)/src $(WEB)/public -type f) $(WEB)/index.html $(WEB)/vite.config.ts
-	cd $(WEB) && npm run build
-
-$(WEB)/node_modules/.stamp $(WEB)/tools/node_modules/.stamp: %/node_modules/.stamp: %/package.json %/package-lock.json
-	@command -v npm > /dev/null || { echo "set-up: the web interface needs Node.js 20 with npm" >&2; exit 1; }
-	cd $* && npm ci --no-fund --no-audit --loglevel=error
-	@touch $@
-
-$(VENV)/%.stamp: requirements/%.txt requirements/build.txt pyproject.toml scripts/set_up.sh
-	scripts/set_up.sh $(VENV) $*
-	@touch $@
+compose-down: ## Stop it; its data stays (ARGS=--volumes removes it)
+	docker compose --file deploy/compose/compose.yaml down $(ARGS)

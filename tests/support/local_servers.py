@@ -28,11 +28,19 @@ START_SECONDS = 90.0
 USER = "sovd"
 PASSWORD = "sovd"
 
-_PACKAGES = {"postgres": "postgresql", "redis-server": "redis-server", "rabbitmq-server": "rabbitmq-server"}
+_PACKAGES = {
+    "postgres": "postgresql",
+    "redis-server": "redis-server",
+    "rabbitmq-server": "rabbitmq-server",
+    "nginx": "nginx-light",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+}
 _PLACES = {
     "postgres": ["/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/pgsql-*/bin"],
     "rabbitmq-server": ["/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin", "/usr/local/sbin"],
     "redis-server": ["/opt/homebrew/bin", "/usr/local/bin"],
+    "nginx": ["/usr/sbin", "/opt/homebrew/bin"],
 }
 # Ends what the newest line on its input names, once its input is closed; then removes the directory.
 _GUARD = """
@@ -54,10 +62,13 @@ def find_binary(name: str) -> str:
     with _installing():
         path = _find(name)
         if path is None:
-            _install([package for binary, package in _PACKAGES.items() if _find(binary) is None])
+            _install(sorted({package for binary, package in _PACKAGES.items() if _find(binary) is None}))
             path = _find(name)
     if path is None:
-        raise CannotStart(f"{name} is not installed; install it, start Docker, or give TEST_*_URL")
+        raise CannotStart(
+            f"{name} is not installed; install it (on Debian: {_PACKAGES[name]}) or, for a server that services need, "
+            "start Docker or give TEST_*_URL"
+        )
     return path
 
 
@@ -71,7 +82,7 @@ def _installing() -> Iterator[None]:
 
 def _find(name: str) -> str | None:
     # The places come first: what Debian has on the PATH for RabbitMQ is a wrapper that insists on its own user.
-    for place in _PLACES[name]:
+    for place in _PLACES.get(name, ()):
         found = [path for path in Path("/").glob(f"{place.lstrip('/')}/{name}") if os.access(path, os.X_OK)]
         if found:
             return str(max(found, key=lambda path: [int(part) for part in path.parts if part.isdigit()]))

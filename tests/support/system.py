@@ -98,21 +98,28 @@ class System:
     directory: Path
     vehicles: int = 10
     connectors: int = 1
+    command_services: int = 1
     settings: Mapping[str, str] = field(default_factory=dict)
     simulator_settings: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.http_port, self.grpc_port = free_port(), free_port()
+        self.http_port = free_port()
+        self.grpc_ports = [free_port() for _ in range(self.command_services)]
         self.session_ports = [free_port() for _ in range(self.connectors)]
         self.ledger = self.directory / "ledger.jsonl"
         self.processes: dict[str, ManagedProcess] = {}
-        self._add(
-            "command_service", METRICS_PORT=str(free_port()), GRPC_PORT=str(self.grpc_port), GRPC_HOST="127.0.0.1"
-        )
+        for index, port in enumerate(self.grpc_ports):
+            self._add(
+                _numbered("command_service", index),
+                module="command_service",
+                METRICS_PORT=str(free_port()),
+                GRPC_PORT=str(port),
+                GRPC_HOST="127.0.0.1",
+            )
         for index, port in enumerate(self.session_ports):
             self._add(
-                _connector_name(index),
+                _numbered("vehicle_connector", index),
                 module="vehicle_connector",
                 METRICS_PORT=str(free_port()),
                 SESSION_PORT=str(port),
@@ -120,8 +127,7 @@ class System:
             )
         self._add("gateway", METRICS_PORT=str(free_port()), HTTP_PORT=str(self.http_port), HTTP_HOST="127.0.0.1")
         for index in range(self.connectors):
-            name = "vehicle_simulator" if index == 0 else f"vehicle_simulator_{index + 1}"
-            self.add_simulator(name, connector=index, **{"SEED": str(index + 1), **self.simulator_settings})
+            self.add_simulator(_numbered("vehicle_simulator", index), connector=index, **{"SEED": str(index + 1), **self.simulator_settings})
 
     def add_simulator(self, name: str, *, connector: int = 0, **settings: str) -> None:
         """One more process with simulated vehicles, those that its settings name; not started yet."""
@@ -224,7 +230,8 @@ class System:
             "DATABASE_URL": self.database_url,
             "RABBITMQ_URL": self.rabbitmq_url,
             "REDIS_URL": self.redis_url,
-            "COMMAND_SERVICE_ADDRESS": f"127.0.0.1:{self.grpc_port}",
+            # As a headless name gives all replicas.
+            "COMMAND_SERVICE_ADDRESS": "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in self.grpc_ports),
             "SERVICE_TOKEN": SERVICE_TOKEN,
             "VEHICLE_CREDENTIAL_SECRET": VEHICLE_SECRET,
             "JWT_SECRET": "a-jwt-secret-that-is-for-tests-only-and-long",
@@ -262,8 +269,8 @@ def running(system: System) -> Iterator[System]:
         system.kill_all()
 
 
-def _connector_name(index: int) -> str:
-    return "vehicle_connector" if index == 0 else f"vehicle_connector_{index + 1}"
+def _numbered(name: str, index: int) -> str:
+    return name if index == 0 else f"{name}_{index + 1}"
 
 
 def _all_pages(client: httpx.Client, path: str, **parameters: str) -> list[dict[str, str]]:

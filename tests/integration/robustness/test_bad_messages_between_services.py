@@ -147,7 +147,7 @@ async def test_headers_and_fields_that_nobody_knows_do_no_harm(api: Api, broker:
 
 @pytest.fixture
 async def channel(api: Api) -> AsyncIterator[ServiceChannel]:
-    async with open_channel(f"127.0.0.1:{api.system.grpc_port}", SERVICE_TOKEN) as channel:
+    async with open_channel(f"127.0.0.1:{api.system.grpc_ports[0]}", SERVICE_TOKEN) as channel:
         yield channel
 
 
@@ -171,7 +171,7 @@ def submission(api: Api, **facts: Any) -> command_pb2.Submission:
 
 @pytest.mark.parametrize("shown", ["", "Bearer ", "Bearer wrong", SERVICE_TOKEN, f"Basic {SERVICE_TOKEN}"])
 async def test_a_call_without_the_service_credential(api: Api, shown: str) -> None:
-    ports = {"command service": api.system.grpc_port, "vehicle connector": api.system.session_ports[0]}
+    ports = {"command service": api.system.grpc_ports[0], "vehicle connector": api.system.session_ports[0]}
     for name, port in ports.items():
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             metadata = (("authorization", shown),) if shown else None
