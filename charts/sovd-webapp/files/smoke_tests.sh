@@ -1,0 +1,1 @@
+../../../scripts/smoke_tests.sh
