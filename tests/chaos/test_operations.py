@@ -1,0 +1,136 @@
+"""What operators do to a running system, under load: it loses no command and logs nobody out.
+
+Whoever sends the load never logs in again: an access token that is not taken any more fails the test.
+"""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from command_service.storage import MIGRATIONS as COMMANDS
+from gateway.storage import MIGRATIONS as USERS
+from service_kit.database import upgrade
+from tests.chaos.test_kill_and_restart import QUICK, off, under_load
+from tests.support.local_servers import free_port
+from tests.support.system import ENGINEER, System, running
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.timeout(300)
+
+SETTINGS: dict[str, Any] = {"settings": QUICK, "simulator_settings": {"ANSWER_LATENCY_MS": "30"}}
+ALL_WELL = {"completed", "failed NEGATIVE_RESPONSE"}
+
+
+@pytest.fixture
+def system(postgres_url: str, rabbitmq_url: str, redis_url: str, tmp_path: Path) -> System:
+    return System(postgres_url, rabbitmq_url, redis_url, tmp_path, vehicles=12, **SETTINGS)
+
+
+async def roll(system: System, name: str, **environment: str) -> None:
+    """Stops it as an orchestrator does, and starts the next version of it."""
+    process = system.processes[name]
+    assert await asyncio.get_running_loop().run_in_executor(None, process.terminate) == 0, process.log_tail()
+    process.environment.update(environment)
+    process.start()
+    await off(system.wait_until_ready)
+
+
+async def test_a_rolling_restart_of_every_service(
+    postgres_url: str, rabbitmq_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    servers = (postgres_url, rabbitmq_url, redis_url)
+    system = System(*servers, tmp_path, vehicles=6, connectors=2, command_services=2, **SETTINGS)
+    services = [name for name in system.processes if not name.startswith("vehicle_simulator")]
+    assert len(services) == 5
+
+    async def roll_all() -> None:
+        for name in services:
+            await roll(system, name)
+
+    with running(system):
+        ends = await under_load(system, roll_all)
+    assert set(ends) <= ALL_WELL, ends
+
+
+async def test_a_migration(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new version runs before its migration, during it, and after it."""
+    await upgrade(system.database_url, USERS, "gateway", "0002")
+    await upgrade(system.database_url, COMMANDS, "command_service", "0001")
+    with monkeypatch.context() as patched:
+        patched.setattr(system, "migrate", lambda: None)
+        await off(system.start)
+    try:
+        await off(system.start_vehicles)
+        ends = await under_load(system, lambda: off(system.migrate))
+        assert set(ends) <= ALL_WELL, ends
+        with system.client() as client:
+            # Made of what the migration has brought.
+            assert client.get("/api/v1/summary").status_code == 200
+        await off(system.stop)
+    finally:
+        system.kill_all()
+
+
+async def test_a_rotation_of_the_secret_that_signs_tokens(system: System) -> None:
+    """announce, switch, retire: what scripts/rotate_secret.sh does; two gateways get each step one after the other."""
+    old = system.processes["gateway"].environment["JWT_SECRET"]
+    new = "the-next-jwt-secret-that-is-for-tests-only-and-long"
+    other_port = free_port()
+    system._add("gateway_2", module="gateway", METRICS_PORT="0", HTTP_PORT=str(other_port), HTTP_HOST="127.0.0.1")
+    user = User(system.url, f"http://127.0.0.1:{other_port}")
+
+    async def give(**secrets: str) -> None:
+        for name in ("gateway", "gateway_2"):
+            await roll(system, name, **secrets)
+            await off(user.is_known_everywhere)
+            await off(user.refresh)
+            await off(user.is_known_everywhere)
+
+    async def announce_and_switch() -> None:
+        await give(JWT_SECRET=old, JWT_PREVIOUS_SECRETS=new)
+        await give(JWT_SECRET=new, JWT_PREVIOUS_SECRETS=old)
+
+    with running(system):
+        await off(user.log_in)
+        ends = await under_load(system, announce_and_switch)
+        # When nobody has a token any more that the old one signed.
+        await give(JWT_SECRET=new, JWT_PREVIOUS_SECRETS="")
+    assert set(ends) <= ALL_WELL, ends
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/ready", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+class User:
+    """Logged in once; then with what a refresh gives, at any gateway."""
+
+    def __init__(self, *urls: str) -> None:
+        self._urls = urls
+        self._tokens: dict[str, Any] = {}
+
+    def log_in(self) -> None:
+        username, password = ENGINEER
+        self._ask("login", {"username": username, "password": password})
+
+    def refresh(self) -> None:
+        self._ask("refresh", {"refresh_token": self._tokens["refresh_token"]})
+
+    def is_known_everywhere(self) -> None:
+        for url in self._urls:
+            wait_for(partial(is_ready, url))
+            headers = {"Authorization": f"Bearer {self._tokens['access_token']}"}
+            answer = httpx.get(f"{url}/api/v1/auth/me", headers=headers, timeout=30)
+            assert answer.status_code == 200, f"{url}: {answer.text}"
+
+    def _ask(self, what: str, body: dict[str, str]) -> None:
+        answer = httpx.post(f"{self._urls[0]}/api/v1/auth/{what}", json=body, timeout=30)
+        assert answer.status_code == 200, answer.text
+        self._tokens = answer.json()
