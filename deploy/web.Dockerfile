@@ -10,7 +10,8 @@ ARG NGINX_IMAGE=nginxinc/nginx-unprivileged:stable-alpine-slim
 FROM ${NODE_IMAGE} AS build
 WORKDIR /build
 COPY services/web/package.json services/web/package-lock.json ./
-RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=ca_certificates \
+RUN --mount=type=secret,id=npmrc --mount=type=secret,id=ca_certificates \
+    if [ -s /run/secrets/npmrc ]; then export NPM_CONFIG_USERCONFIG=/run/secrets/npmrc; fi; \
     if [ -s /run/secrets/ca_certificates ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca_certificates; fi; \
     npm ci --no-fund --no-audit --loglevel=error
 COPY services/web/ ./
