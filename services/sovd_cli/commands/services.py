@@ -1,4 +1,4 @@
-"""sovd up, serve, simulate, migrate: start a part of the system by module name, imported when asked."""
+"""sovd up, serve, health, simulate, migrate: start a part of the system by module name, imported when asked."""
 
 import asyncio
 import importlib
@@ -16,6 +16,7 @@ import typer
 
 from sovd_cli.api import open_api
 from sovd_cli.errors import CliError, ExitCode
+from sovd_cli.health import DEFAULT_SECONDS, ask
 from sovd_cli.output import say
 
 RETRY_SECONDS = 1.0
@@ -62,6 +63,15 @@ def serve(service: Annotated[Service, ServiceArgument]) -> None:
     package = service.replace("-", "_")
     _load(f"{package}.composition", service)
     runpy.run_module(package, run_name="__main__", alter_sys=True)
+
+
+def health(
+    service: Annotated[Service, ServiceArgument],
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for its answer.")] = DEFAULT_SECONDS,
+) -> None:
+    """Ask a service on this machine whether it is ready; exit code 8 when it is not."""
+    ask(service, timeout)
+    say(f"{service}: ready")
 
 
 def simulate(

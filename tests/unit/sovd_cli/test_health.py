@@ -1,5 +1,6 @@
 """sovd health, which the health checks of containers run."""
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -9,6 +10,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from sovd_cli.__main__ import main
 from tests.support.local_servers import free_port
 from tests.unit.sovd_cli.conftest import Sovd
 
@@ -85,6 +87,21 @@ def test_over_grpc(
     ran = stranger("health")
     assert ran.code == 8
     assert "answers NOT_SERVING" in ran.err
+
+
+def test_in_a_container_nothing_else_is_loaded(
+    http: HTTPServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sovd", "health"])
+    monkeypatch.setenv("SOVD_SERVICE", "gateway")
+    monkeypatch.setenv("HTTP_PORT", str(http.server_port))
+    monkeypatch.setitem(sys.modules, "sovd_cli.program", None)
+    for unhealthy, code in ((False, 0), (True, 8)):
+        http.unhealthy = unhealthy  # type: ignore[attr-defined]
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == code
+    assert capsys.readouterr().err.startswith("sovd: not ready: ")
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,28 @@
-"""sovd health: what the health check of a container runs, inside it."""
+"""Whether a service on this machine is ready. Asked every few seconds in each container: little is loaded for it."""
 
 import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-import typer
-
-from sovd_cli.commands.services import Service
 from sovd_cli.errors import CliError, ExitCode
-from sovd_cli.output import say
 
+if TYPE_CHECKING:
+    import grpc
+
+DEFAULT_SECONDS = 3.0
 # A service's port: the variable that moves it, and where it is else.
-_GRPC = {Service.COMMAND_SERVICE: ("GRPC_PORT", "50051"), Service.VEHICLE_CONNECTOR: ("SESSION_PORT", "50052")}
+_GRPC = {"command-service": ("GRPC_PORT", "50051"), "vehicle-connector": ("SESSION_PORT", "50052")}
 _HTTP = {
-    Service.GATEWAY: ("HTTP_PORT", "8000", "/health/ready"),
-    Service.VEHICLE_SIMULATOR: ("METRICS_PORT", "0", "/metrics"),
+    "gateway": ("HTTP_PORT", "8000", "/health/ready"),
+    "vehicle-simulator": ("METRICS_PORT", "0", "/metrics"),
 }
 
 
-def health(
-    service: Annotated[Service, typer.Argument(envvar="SOVD_SERVICE", help="Which one to ask.")],
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for its answer.")] = 3,
-) -> None:
-    """Ask the service on this machine whether it is ready; exit code 8 when it is not.
+def ask(service: str, timeout: float = DEFAULT_SECONDS) -> None:
+    """Returns when it is ready, within `timeout` seconds; raises CliError with UNREACHABLE when it is not.
 
     It is where the service's own settings in the environment put it.
     """
@@ -33,7 +31,16 @@ def health(
     else:
         variable, default, path = _HTTP[service]
         _ask_http(f"http://127.0.0.1:{_port(variable, default)}{path}", timeout)
-    say(f"{service}: ready")
+
+
+def ask_own() -> int:
+    """For the service that SOVD_SERVICE names, as an image does; the exit code."""
+    try:
+        ask(os.environ["SOVD_SERVICE"])
+    except CliError as error:
+        sys.stderr.write(f"sovd: {error.message}\n")
+        return error.exit_code
+    return 0
 
 
 def _port(variable: str, default: str) -> int:
@@ -54,27 +61,30 @@ def _ask_http(url: str, timeout: float) -> None:
 
 
 def _ask_grpc(port: int, timeout: float) -> None:
-    # Here: the rest of the program does without gRPC and would wait for it to be loaded.
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    from service_kit.grpc_tls import GrpcTls
-
-    files = {name: os.environ.get(f"GRPC_TLS_{name.upper()}") for name in ("cert_file", "key_file", "ca_file")}
-    # Its certificate has to name localhost as well.
-    target, options = f"localhost:{port}", [("grpc.enable_http_proxy", 0)]
-    if any(files.values()):
-        tls = GrpcTls(**{name: Path(file) if file else None for name, file in files.items()})
-        channel = grpc.secure_channel(target, tls.channel_credentials(), options)
-    else:
-        channel = grpc.insecure_channel(target, options)
-    with channel:
+    with _open_channel(port) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=timeout)
         except grpc.RpcError as error:
             raise _not_ready(f"port {port} does not answer: {error.details()}") from error
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise _not_ready(f"port {port} answers {health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)}")
+
+
+def _open_channel(port: int) -> "grpc.Channel":
+    import grpc
+
+    from service_kit.grpc_tls import GrpcTls
+
+    files = {name: os.environ.get(f"GRPC_TLS_{name.upper()}") for name in ("cert_file", "key_file", "ca_file")}
+    # With TLS its certificate has to name localhost as well.
+    target, options = f"localhost:{port}", [("grpc.enable_http_proxy", 0)]
+    if not any(files.values()):
+        return grpc.insecure_channel(target, options)
+    tls = GrpcTls(**{name: Path(file) if file else None for name, file in files.items()})
+    return grpc.secure_channel(target, tls.channel_credentials(), options)
 
 
 def _not_ready(reason: str) -> CliError:
