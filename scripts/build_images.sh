@@ -20,10 +20,10 @@ secret pip_conf "${PIP_CONFIG_FILE:-}"
 secret npmrc "${NPM_CONFIG_USERCONFIG:-}"
 secret ca_certificates "${CA_CERTIFICATES:-}"
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
-# When it was committed: the same commit gives the same image, whenever it is built.
+# When it was committed, not when it is built. Files all have one time, whatever the commit: layers whose content is the
+# same are the same (SOURCE_DATE_EPOCH in the Dockerfiles).
 epoch=$(git log -1 --format=%ct 2> /dev/null || echo 1700000000)
 options+=(
-  --build-arg "SOURCE_DATE_EPOCH=$epoch"
   --build-arg "VERSION=$version"
   --build-arg "REVISION=$(git rev-parse HEAD 2> /dev/null || echo unknown)"
   --build-arg "CREATED=$(date --utc --date="@$epoch" +%Y-%m-%dT%H:%M:%SZ)"

@@ -44,10 +44,10 @@ def system(postgres_url: str, rabbitmq_url: str, redis_url: str, tmp_path: Path)
         yield made
 
 
-async def under_load(system: System, disturb: Callable[[], Awaitable[None]]) -> dict[str, int]:
+async def under_load(system: System, disturb: Callable[[], Awaitable[None]], users: int = 12) -> dict[str, int]:
     with system.client() as client:
         vehicle_ids = [vehicle["vehicle_id"] for vehicle in system.wait_for_vehicles(client, 12)]
-    async with Traffic(system, vehicle_ids) as traffic:
+    async with Traffic(system, vehicle_ids, users) as traffic:
         await traffic.send_at_least(60)
         await disturb()
         await traffic.send_at_least(60)

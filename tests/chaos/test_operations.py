@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from command_service.storage import MIGRATIONS as COMMANDS
-from gateway.storage import MIGRATIONS as USERS
+from gateway.storage import MIGRATIONS as ACCOUNTS
 from service_kit.database import upgrade
 from tests.chaos.test_kill_and_restart import QUICK, off, under_load
 from tests.support.local_servers import free_port
@@ -22,6 +22,8 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.timeout(300)
 
 SETTINGS: dict[str, Any] = {"settings": QUICK, "simulator_settings": {"ANSWER_LATENCY_MS": "30"}}
+# Each command that they send is looked at afterwards, and restarts take their time.
+USERS = 4
 ALL_WELL = {"completed", "failed NEGATIVE_RESPONSE"}
 
 
@@ -52,20 +54,20 @@ async def test_a_rolling_restart_of_every_service(
             await roll(system, name)
 
     with running(system):
-        ends = await under_load(system, roll_all)
+        ends = await under_load(system, roll_all, USERS)
     assert set(ends) <= ALL_WELL, ends
 
 
 async def test_a_migration(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     """The new version runs before its migration, during it, and after it."""
-    await upgrade(system.database_url, USERS, "gateway", "0002")
+    await upgrade(system.database_url, ACCOUNTS, "gateway", "0002")
     await upgrade(system.database_url, COMMANDS, "command_service", "0001")
     with monkeypatch.context() as patched:
         patched.setattr(system, "migrate", lambda: None)
         await off(system.start)
     try:
         await off(system.start_vehicles)
-        ends = await under_load(system, lambda: off(system.migrate))
+        ends = await under_load(system, lambda: off(system.migrate), USERS)
         assert set(ends) <= ALL_WELL, ends
         with system.client() as client:
             # Made of what the migration has brought.
@@ -96,7 +98,7 @@ async def test_a_rotation_of_the_secret_that_signs_tokens(system: System) -> Non
 
     with running(system):
         await off(user.log_in)
-        ends = await under_load(system, announce_and_switch)
+        ends = await under_load(system, announce_and_switch, USERS)
         # When nobody has a token any more that the old one signed.
         await give(JWT_SECRET=new, JWT_PREVIOUS_SECRETS="")
     assert set(ends) <= ALL_WELL, ends
