@@ -127,7 +127,11 @@ class System:
             )
         self._add("gateway", METRICS_PORT=str(free_port()), HTTP_PORT=str(self.http_port), HTTP_HOST="127.0.0.1")
         for index in range(self.connectors):
-            self.add_simulator(_numbered("vehicle_simulator", index), connector=index, **{"SEED": str(index + 1), **self.simulator_settings})
+            self.add_simulator(
+                _numbered("vehicle_simulator", index),
+                connector=index,
+                **{"SEED": str(index + 1), **self.simulator_settings},
+            )
 
     def add_simulator(self, name: str, *, connector: int = 0, **settings: str) -> None:
         """One more process with simulated vehicles, those that its settings name; not started yet."""
