@@ -17,6 +17,8 @@ from service_kit.grpc_tls import GrpcTls
 from service_kit.lifecycle import Lifecycle
 
 HEALTH_SERVICE = "/grpc.health.v1.Health/"
+# The name under which the health service says that the process runs; ready or not is what "" says.
+LIVE = "live"
 # A response is at most 256 KiB; a batch of them has to fit.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 # Clients are made to reconnect, and so to find new replicas; calls and streams that run are not cut.
@@ -69,8 +71,8 @@ def create_server(
     """A server that listens on `port_address` ("host:port", port 0: any) and the port it got; add services, start it.
 
     `open_methods` are prefixes of methods ("/package.Service/") that need no service credential. The standard health
-    service is there and open; it follows `lifecycle.ready`. `options` are further channel arguments of gRPC. Raises
-    OSError when the address cannot be had.
+    service is there and open; it follows `lifecycle.ready`, and always serves as LIVE. `options` are further channel
+    arguments of gRPC. Raises OSError when the address cannot be had.
     """
     server = grpc.aio.server(
         interceptors=[CredentialInterceptor(service_token, open_methods), ErrorInterceptor()],
@@ -121,11 +123,15 @@ def _add_health(server: grpc.aio.Server, lifecycle: Lifecycle | None) -> None:
         return
     tasks: set[asyncio.Task[None]] = set()
 
-    def follow(ready: bool) -> None:
-        serving = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        task = asyncio.create_task(health.set("", serving))
+    def say(name: str, well: bool) -> None:
+        serving = health_pb2.HealthCheckResponse.SERVING if well else health_pb2.HealthCheckResponse.NOT_SERVING
+        task = asyncio.create_task(health.set(name, serving))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
+    def follow(ready: bool) -> None:
+        say("", ready)
+
+    say(LIVE, True)
     follow(lifecycle.ready)
     lifecycle.on_ready_change(follow)

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from service_kit.errors import NotAuthenticated
 from service_kit.grpc_channel import open_channel
 from service_kit.grpc_errors import from_rpc_error
-from service_kit.grpc_server import create_server
+from service_kit.grpc_server import LIVE, create_server
 from service_kit.grpc_tls import GrpcTls
 from service_kit.lifecycle import Lifecycle
 from tests.unit.service_kit.grpc_sample import TOKEN, Sample, renewal, running
@@ -74,6 +74,13 @@ async def test_health_is_open_and_follows_readiness() -> None:
         assert (await health.Check(health_pb2.HealthCheckRequest())).status == SERVING
         await lifecycle.stop()
         assert (await watch.read()).status == NOT_SERVING
+
+
+async def test_what_is_not_ready_is_alive() -> None:
+    async with running(lifecycle=Lifecycle("demo")) as sample, grpc.aio.insecure_channel(sample.address) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        assert (await health.Check(health_pb2.HealthCheckRequest(service=LIVE))).status == SERVING
+        assert (await health.Check(health_pb2.HealthCheckRequest())).status == NOT_SERVING
 
 
 async def test_a_server_without_a_lifecycle_is_healthy() -> None:
