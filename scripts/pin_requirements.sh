@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# pin_requirements.sh EXTRA…: requirements/EXTRA.txt for each, requirements/dev.txt and requirements/build.txt, pinned with
-# hashes for every platform and Python version. Where the packages come from is nobody's business but the installer's:
-# no index is written into the files.
+# pin_requirements.sh EXTRA…: requirements/EXTRA.txt for each, and dev.txt, build.txt and checkov.txt there, pinned with hashes
+# for every platform and Python version. Where the packages come from is nobody's business but the installer's: no index
+# is written into the files.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=${UV:-uv}
@@ -18,3 +18,4 @@ for extra in "$@"; do
   pin pyproject.toml --extra "$extra" --constraint requirements/dev.txt --output-file "requirements/$extra.txt"
 done
 sed -n 's/^requires = \["\(.*\)"\]$/\1/p' pyproject.toml | pin - --output-file requirements/build.txt
+pin requirements/checkov.in --output-file requirements/checkov.txt

@@ -1,0 +1,164 @@
+"""What can be switched: the load balancer, where secrets come from, how the connector scales, TLS, the connector."""
+
+from tests.deploy.chart import LOCAL, PRODUCTION, Object, Rendered, helm, render
+
+NGINX = (
+    'ingress.controller="nginx"',
+    'ingress.nginx.tlsSecretName="sovd-tls"',
+    'ingress.nginx.clusterIssuer="letsencrypt"',
+)
+
+
+def ingress(chart: Rendered) -> tuple[dict[str, str], Object]:
+    (found,) = chart.of_kind("Ingress")
+    return found["metadata"]["annotations"], found["spec"]
+
+
+def test_alb(production: Rendered) -> None:
+    annotations, spec = ingress(production)
+    alb = {name.partition("/")[2]: value for name, value in annotations.items()}
+    assert spec["ingressClassName"] == "alb"
+    assert "tls" not in spec
+    assert alb["certificate-arn"].startswith("arn:aws:acm:")
+    assert alb["listen-ports"] == '[{"HTTP": 80}, {"HTTPS": 443}]'
+    assert alb["ssl-redirect"] == "443"
+    assert alb["target-type"] == "ip"
+    assert "idle_timeout.timeout_seconds=3600" in alb["load-balancer-attributes"].split(",")
+    # A pod that goes has time to tell its viewers.
+    assert "deregistration_delay.timeout_seconds=60" in alb["target-group-attributes"].split(",")
+    for service, path in (("sovd-webapp-gateway", "/health/ready"), ("sovd-webapp-web", "/healthz")):
+        of_service = production.get("Service", service)["metadata"]["annotations"]
+        assert of_service == {"alb.ingress.kubernetes.io/healthcheck-path": path}
+
+
+def test_nginx() -> None:
+    annotations, spec = ingress(render(PRODUCTION, *NGINX))
+    assert not [name for name in annotations if name.startswith("alb.")]
+    assert annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"] == "3600"
+    assert annotations["nginx.ingress.kubernetes.io/proxy-send-timeout"] == "3600"
+    assert annotations["nginx.ingress.kubernetes.io/force-ssl-redirect"] == "true"
+    assert annotations["cert-manager.io/cluster-issuer"] == "letsencrypt"
+    assert spec["ingressClassName"] == "nginx"
+    assert spec["tls"] == [{"hosts": ["sovd.example.com"], "secretName": "sovd-tls"}]
+
+
+def test_nginx_is_let_in() -> None:
+    policy = render(PRODUCTION, *NGINX).get("NetworkPolicy", "sovd-webapp-gateway")["spec"]["ingress"][0]
+    assert {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}} in policy["from"]
+
+
+def test_an_ingress_needs_its_certificate() -> None:
+    for settings, missing in (
+        (("ingress.enabled=true", "ingress.host=sovd.example.com"), "ingress.alb.certificateArn"),
+        (("ingress.enabled=true", "ingress.host=a.example", "ingress.controller=nginx"), "ingress.nginx.tlsSecretName"),
+        (("ingress.enabled=true", "ingress.controller=nginx"), "ingress.host"),
+    ):
+        answer = helm("template", (), *settings)
+        assert answer.returncode != 0
+        assert missing in answer.stderr
+
+
+def test_paths_go_to_the_gateway_and_the_rest_to_the_web() -> None:
+    for chart in (render(PRODUCTION), render(PRODUCTION, *NGINX)):
+        _, spec = ingress(chart)
+        (rule,) = spec["rules"]
+        to = {path["path"]: path["backend"]["service"]["name"] for path in rule["http"]["paths"]}
+        assert to.pop("/") == "sovd-webapp-web"
+        assert to == dict.fromkeys(("/api", "/ws", "/health", "/docs", "/openapi.json"), "sovd-webapp-gateway")
+
+
+def test_the_gateway_believes_its_load_balancer(production: Rendered) -> None:
+    assert production.workload("gateway").environment(production)["TRUSTED_PROXIES"] == "10.0.0.0/20"
+
+
+def test_secrets_come_from_aws(production: Rendered) -> None:
+    store = production.get("SecretStore", "aws-secrets-manager")["spec"]["provider"]["aws"]
+    assert store["service"] == "SecretsManager"
+    assert store["region"] == "eu-central-1"
+    account = production.get("ServiceAccount", store["auth"]["jwt"]["serviceAccountRef"]["name"])
+    role = account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
+    assert role == "arn:aws:iam::123456789012:role/sovd-production-secrets"
+    external = production.get("ExternalSecret", "sovd-webapp-external-secrets")["spec"]
+    assert external["refreshInterval"] == "1h"
+    assert external["secretStoreRef"] == {"kind": "SecretStore", "name": "aws-secrets-manager"}
+    assert external["target"]["name"] == "sovd-webapp-secrets"
+    assert {each["remoteRef"]["key"] for each in external["data"]} == {
+        f"sovd/production/{name}" for name in ("database", "jwt", "redis", "rabbitmq")
+    }
+    named = {each["secretKey"] for each in external["data"]}
+    for text in external["target"]["template"]["data"].values():
+        if "{{" in text:
+            assert text.partition("{{ .")[2].split(" ")[0] in named
+
+
+def test_an_environment_has_secrets_of_its_own() -> None:
+    external = render(PRODUCTION, 'config.environment="staging"').get("ExternalSecret", "sovd-webapp-external-secrets")
+    assert all(each["remoteRef"]["key"].startswith("sovd/staging/") for each in external["spec"]["data"])
+
+
+def test_nothing_of_the_secret_is_in_the_release(production: Rendered) -> None:
+    assert not production.of_kind("Secret")
+
+
+def test_two_makers_of_one_secret_are_refused() -> None:
+    answer = helm("template", LOCAL, "externalSecrets.enabled=true")
+    assert answer.returncode != 0
+    assert "secrets.create and externalSecrets.enabled" in answer.stderr
+
+
+def test_the_connector_scales_by_its_queues_with_keda() -> None:
+    chart = render(PRODUCTION, "vehicleConnector.autoscaling.keda.enabled=true")
+    assert "sovd-webapp-vehicle-connector" not in chart.names("HorizontalPodAutoscaler")
+    scaled = chart.get("ScaledObject", "sovd-webapp-vehicle-connector")["spec"]
+    assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (3, 20)
+    assert scaled["scaleTargetRef"]["name"] == "sovd-webapp-vehicle-connector"
+    triggers = {each["type"]: each for each in scaled["triggers"]}
+    assert triggers["cpu"]["metadata"] == {"value": "70"}
+    queues = triggers["rabbitmq"]["metadata"]
+    # vehicle_connector/dispatcher.py names them.
+    assert (queues["queueName"], queues["useRegex"], queues["operation"]) == ("^connector[.]", "true", "sum")
+    authentication = chart.get("TriggerAuthentication", triggers["rabbitmq"]["authenticationRef"]["name"])
+    (target,) = authentication["spec"]["secretTargetRef"]
+    external = chart.get("ExternalSecret", "sovd-webapp-external-secrets")["spec"]["target"]
+    assert target["name"] == external["name"]
+    assert external["template"]["data"][target["key"]].startswith("https://sovd:")
+
+
+def test_without_the_connector_nothing_of_it_is_left() -> None:
+    chart = render(PRODUCTION, "vehicleConnector.enabled=false")
+    assert not [each for each in chart.objects if "vehicle-connector" in each["metadata"]["name"]]
+    assert "sovd-webapp-vehicles" not in chart.names("Service")
+
+
+def test_vehicles_dial_in_at_a_load_balancer_of_their_own(production: Rendered, local: Rendered) -> None:
+    service = production.get("Service", "sovd-webapp-vehicles")
+    assert service["spec"]["type"] == "LoadBalancer"
+    assert [port["name"] for port in service["spec"]["ports"]] == ["session"]
+    assert "service.beta.kubernetes.io/aws-load-balancer-ssl-cert" in service["metadata"]["annotations"]
+    assert "sovd-webapp-vehicles" not in local.names("Service")
+
+
+def test_mutual_tls_between_the_services() -> None:
+    chart = render(PRODUCTION, "grpcTls.enabled=true", 'grpcTls.secretName="grpc"')
+    for component in ("gateway", "command-service", "vehicle-connector"):
+        workload = chart.workload(component)
+        (mounted,) = [each for each in workload.pod["volumes"] if each["name"] == "grpc-tls"]
+        assert mounted["secret"]["secretName"] == "grpc"
+        (mount,) = [each for each in workload.container["volumeMounts"] if each["name"] == "grpc-tls"]
+        for name, value in workload.environment(chart).items():
+            if name.startswith("GRPC_TLS_"):
+                assert value.startswith(mount["mountPath"])
+        # The kubelet's gRPC probes speak no TLS.
+        assert "grpc" not in workload.container["readinessProbe"]
+    assert all(each["name"] != "grpc-tls" for each in chart.workload("web").pod["volumes"])
+
+
+def test_live_update_differs_in_what_it_needs_only() -> None:
+    live = render((*LOCAL, "values-live-update.yaml"))
+    for component in ("gateway", "command-service", "vehicle-connector"):
+        container = live.workload(component).container
+        assert container["securityContext"]["readOnlyRootFilesystem"] is False
+        assert container["command"][:2] == ["sh", "-c"]
+        assert "sovd serve" in container["command"][2]
+    assert live.workload("web").environment(live)["VITE_API_BASE_URL"] == "http://localhost:8000"
+    assert "command" not in render(LOCAL).workload("gateway").container
