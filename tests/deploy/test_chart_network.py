@@ -31,6 +31,8 @@ ARROWS: set[Arrow] = {
     (MONITORING, "vehicle-connector", 9102),
 }
 LOCAL_ARROWS: set[Arrow] = {
+    # In place of a load balancer.
+    ("web", "gateway", 8000),
     ("gateway", "command-service", 50051),
     ("vehicle-connector", "command-service", 50051),
     ("simulator", "vehicle-connector", 50052),

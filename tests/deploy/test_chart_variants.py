@@ -67,6 +67,18 @@ def test_paths_go_to_the_gateway_and_the_rest_to_the_web() -> None:
         assert to == dict.fromkeys(("/api", "/ws", "/health", "/docs", "/openapi.json"), "sovd-webapp-gateway")
 
 
+def test_without_a_load_balancer_the_web_passes_on_what_is_the_gateways(local: Rendered, production: Rendered) -> None:
+    environment = local.workload("web").environment(local)
+    assert environment == {"GATEWAY_URL": "http://sovd-webapp-gateway.sovd.svc.cluster.local:8000"}
+    assert not production.workload("web").environment(production)
+
+
+def test_a_page_that_is_served_elsewhere_is_allowed() -> None:
+    chart = render(PRODUCTION, 'gateway.corsOrigins=["https://app.example.com", "https://b.example.com"]')
+    origins = chart.workload("gateway").environment(chart)["CORS_ORIGINS"]
+    assert origins == "https://app.example.com,https://b.example.com"
+
+
 def test_the_gateway_believes_its_load_balancer(production: Rendered) -> None:
     assert production.workload("gateway").environment(production)["TRUSTED_PROXIES"] == "10.0.0.0/20"
 
@@ -160,5 +172,4 @@ def test_live_update_differs_in_what_it_needs_only() -> None:
         assert container["securityContext"]["readOnlyRootFilesystem"] is False
         assert container["command"][:2] == ["sh", "-c"]
         assert "sovd serve" in container["command"][2]
-    assert live.workload("web").environment(live)["VITE_API_BASE_URL"] == "http://localhost:8000"
     assert "command" not in render(LOCAL).workload("gateway").container

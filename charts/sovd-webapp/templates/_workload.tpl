@@ -62,6 +62,7 @@ spec:
           envFrom:
             - configMapRef: { name: {{ include "sovd.name" (list $root "config") }} }
           {{- end }}
+          {{- if or .service .env $values.env }}
           env:
             {{- if .service }}
             - { name: DRAIN_SECONDS, value: {{ $values.drainSeconds | quote }} }
@@ -73,6 +74,7 @@ spec:
             {{- range $name, $value := $values.env }}
             - { name: {{ $name }}, value: {{ $value | quote }} }
             {{- end }}
+          {{- end }}
           ports:
             {{- range $name, $port := .ports }}
             - { name: {{ $name }}, containerPort: {{ $port }} }
