@@ -33,8 +33,9 @@ _ENDS = {
     End.COMPLETED: wire.Outcome.COMPLETED,
     End.FAILED: wire.Outcome.FAILED,
     End.CANCELLED: wire.Outcome.CANCELLED,
+    End.LOST: wire.Outcome.LOST,
 }
-_FAILURES = (wire.Outcome.FAILED, wire.Outcome.TIMED_OUT)
+_FAILURES = (wire.Outcome.FAILED, wire.Outcome.TIMED_OUT, wire.Outcome.LOST)
 
 
 @lru_cache

@@ -49,6 +49,9 @@ class Holder(Protocol):
 
     def acknowledged(self, acks: Iterable[wire.ResultAck]) -> None: ...
 
+    def assigned(self, assignments: wire.Assignments) -> None:
+        """The vehicles to dial."""
+
     def attached(self, attached: bool) -> None: ...
 
 
@@ -253,6 +256,8 @@ class CommandServiceStream:
         # Before claims: a command that was not handed over may have been dispatched again.
         if message.result_acks:
             holder.acknowledged(message.result_acks)
+        if message.HasField("assignments"):
+            holder.assigned(message.assignments)
         for session in message.session_answers:
             self._on_session_answer(session)
         for claim in message.claim_answers:

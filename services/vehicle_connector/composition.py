@@ -16,10 +16,12 @@ from service_kit.messaging.port import Messaging
 from service_kit.messaging.rabbitmq import RabbitMessaging
 from vehicle_connector import metrics
 from vehicle_connector.command_service_stream import CommandServiceStream
+from vehicle_connector.dialled_vehicles import DialledVehicles
 from vehicle_connector.dispatcher import Dispatcher
 from vehicle_connector.executor import Executor, Limits
 from vehicle_connector.holder import HeldHere
 from vehicle_connector.lease import Lease
+from vehicle_connector.links.dialled import Dialler
 from vehicle_connector.links.session_server import SERVICE, SessionRules, SessionServer
 from vehicle_connector.sessions import Sessions
 from vehicle_connector.settings import Settings
@@ -48,6 +50,7 @@ class _Parts:
     stream: CommandServiceStream
     executor: Executor
     sessions: Sessions
+    dialled: DialledVehicles
     dispatcher: Dispatcher
 
 
@@ -67,6 +70,7 @@ async def compose(settings: Settings, *, messaging: Messaging | None = None) -> 
             _stay_attached(connector, parts, _held_here(settings, connector, parts), settings.prefetch), "attachment"
         )
         connector.background(parts.sessions.watch_heartbeats(), "heartbeats")
+        connector.background(parts.dialled.fence(), "fence")
         yield connector
 
 
@@ -89,8 +93,16 @@ def _build(settings: Settings, connector: VehicleConnector, messaging: Messaging
     limits = Limits(settings.result_window, settings.evidence_seconds, settings.suspended_seconds)
     executor = Executor(lease, limits, stream.send)
     sessions = Sessions(executor, stream, heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds)
+    dialled = DialledVehicles(
+        _diallers(settings), sessions, stream, executor, lease, redial_max_seconds=settings.redial_max_seconds
+    )
     dispatcher = Dispatcher(messaging, stream, executor, sessions.supersede)
-    return _Parts(messaging, stream, executor, sessions, dispatcher)
+    return _Parts(messaging, stream, executor, sessions, dialled, dispatcher)
+
+
+def _diallers(settings: Settings) -> dict[str, Dialler]:
+    """By the kind of link, as vehicles are registered with it."""
+    return {}
 
 
 async def _serve_vehicles(settings: Settings, connector: VehicleConnector, parts: _Parts) -> None:
@@ -120,7 +132,7 @@ async def _serve_vehicles(settings: Settings, connector: VehicleConnector, parts
 
 def _held_here(settings: Settings, connector: VehicleConnector, parts: _Parts) -> HeldHere:
     address = settings.advertised_address or f"{socket.gethostname()}:{connector.session_port}"
-    return HeldHere(connector.connector_id, address, parts.executor, parts.sessions, connector.set_ready)
+    return HeldHere(connector.connector_id, address, parts.executor, parts.sessions, parts.dialled, connector.set_ready)
 
 
 def _stop_with(connector: VehicleConnector, parts: _Parts, settings: Settings) -> None:
@@ -148,6 +160,7 @@ def _stop_with(connector: VehicleConnector, parts: _Parts, settings: Settings) -
 
     connector.on_stop_intake(stop_intake)
     connector.on_drain(move_vehicles)
+    connector.on_drain(parts.dialled.close)
     connector.on_drain(flush_results)
     connector.on_close(close)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from sovd_protos.connector.v1 import connector_pb2 as wire
+from vehicle_connector.dialled_vehicles import DialledVehicles
 from vehicle_connector.executor import Executor
 from vehicle_connector.sessions import Sessions
 
@@ -16,12 +17,14 @@ class HeldHere:
         address: str,
         executor: Executor,
         sessions: Sessions,
+        dialled: DialledVehicles,
         on_attached: Callable[[bool], None],
     ) -> None:
         self._connector_id = connector_id
         self._address = address
         self._executor = executor
         self._sessions = sessions
+        self._dialled = dialled
         self._on_attached = on_attached
 
     def registration(self) -> wire.Registration:
@@ -42,6 +45,9 @@ class HeldHere:
 
     def acknowledged(self, acks: Iterable[wire.ResultAck]) -> None:
         self._executor.acknowledged(acks)
+
+    def assigned(self, assignments: wire.Assignments) -> None:
+        self._dialled.assign(assignments)
 
     def attached(self, attached: bool) -> None:
         self._on_attached(attached)

@@ -10,8 +10,7 @@ from service_kit.logging import get_logger
 from sovd_protos.connector.v1 import connector_pb2 as wire
 from vehicle_connector import metrics
 from vehicle_connector.executor import Executor
-from vehicle_connector.links.session import SessionLink
-from vehicle_connector.vehicle_link import AttemptKey
+from vehicle_connector.vehicle_link import AttemptKey, VehicleLink
 
 _log = get_logger(__name__)
 
@@ -23,6 +22,26 @@ class ClosedSessions(Protocol):
     def session_closed(self, vehicle_id: str, session_epoch: int, reason: str) -> None: ...
 
 
+class OpenLink(VehicleLink, Protocol):
+    """A link while its vehicle is there: dialled in, or dialled."""
+
+    ended: bool
+    reported_at: float
+
+    @property
+    def heard_at(self) -> float:
+        """On the monotonic clock: when the vehicle last showed that it is there."""
+
+    def close(self) -> None:
+        """Writes nothing more; what waits was not written."""
+
+    def stop(self) -> None:
+        """Ends the connection."""
+
+    def move(self, reason: str, reconnect_after_ms: int) -> None:
+        """The vehicle is to be served by another connector, after that time."""
+
+
 class Sessions:
     """By vehicle; one shared check of the heartbeats instead of a timer each."""
 
@@ -30,7 +49,7 @@ class Sessions:
         self._executor = executor
         self._closed = closed
         self._heartbeat_timeout = heartbeat_timeout_seconds
-        self._links: dict[str, SessionLink] = {}
+        self._links: dict[str, OpenLink] = {}
         self._all_gone = asyncio.Event()
         self.draining = False
 
@@ -38,7 +57,7 @@ class Sessions:
         return len(self._links)
 
     def open(
-        self, link: SessionLink, held: Collection[AttemptKey], take_ups: Iterable[wire.TakeUp]
+        self, link: OpenLink, held: Collection[AttemptKey], take_ups: Iterable[wire.TakeUp]
     ) -> list[tuple[wire.TakeUp, int]] | None:
         """None: the vehicle has a newer session already. Else what becomes of each command that it holds."""
         older = self._links.get(link.vehicle_id)
@@ -50,7 +69,7 @@ class Sessions:
         metrics.SESSIONS_OPENED.inc()
         return self._executor.link_opened(link, held, take_ups)
 
-    def end(self, link: SessionLink, reason: str) -> None:
+    def end(self, link: OpenLink, reason: str) -> None:
         """Once; what is said again later does not count."""
         if link.ended:
             return

@@ -32,6 +32,8 @@ class Settings(ServiceSettings):
     lease_renewal_seconds: Seconds = 3
     # The longest wait between two tries to reach the command service.
     reconnect_max_seconds: Seconds = 3
+    # The longest pause between two tries to reach a vehicle that is dialled.
+    redial_max_seconds: Seconds = 30
     # A draining connector spreads its vehicles' reconnects over this time.
     move_spread_seconds: Seconds = 4
     # How long after a timeout a vehicle's late answers are still taken as evidence.

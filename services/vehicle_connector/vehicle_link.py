@@ -57,6 +57,8 @@ class End(Enum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    LOST = "lost"
+    """It was handed over, and the link is certain that nobody will ever hear what came of it."""
 
 
 @dataclass(slots=True)

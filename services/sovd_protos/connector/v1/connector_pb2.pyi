@@ -75,6 +75,7 @@ class ToConnector(_message.Message):
     SESSION_ANSWERS_FIELD_NUMBER: _builtins.int
     CLAIM_ANSWERS_FIELD_NUMBER: _builtins.int
     RESULT_ACKS_FIELD_NUMBER: _builtins.int
+    ASSIGNMENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def registered(self) -> Global___Registered: ...
     @_builtins.property
@@ -85,6 +86,10 @@ class ToConnector(_message.Message):
     def claim_answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClaimAnswer]: ...
     @_builtins.property
     def result_acks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResultAck]: ...
+    @_builtins.property
+    def assignments(self) -> Global___Assignments:
+        """Sent after the registration, and again whenever it has changed."""
+
     def __init__(
         self,
         *,
@@ -93,14 +98,67 @@ class ToConnector(_message.Message):
         session_answers: _abc.Iterable[Global___SessionAnswer] | None = ...,
         claim_answers: _abc.Iterable[Global___ClaimAnswer] | None = ...,
         result_acks: _abc.Iterable[Global___ResultAck] | None = ...,
+        assignments: Global___Assignments | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lease_granted", b"lease_granted", "registered", b"registered"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "lease_granted", b"lease_granted", "registered", b"registered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_answers", b"claim_answers", "lease_granted", b"lease_granted", "registered", b"registered", "result_acks", b"result_acks", "session_answers", b"session_answers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "claim_answers", b"claim_answers", "lease_granted", b"lease_granted", "registered", b"registered", "result_acks", b"result_acks", "session_answers", b"session_answers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ToConnector: _TypeAlias = ToConnector  # noqa: Y015
+
+@_typing.final
+class Assignments(_message.Message):
+    """All vehicles that this connector dials; a vehicle that is not among them is none of its business."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VEHICLES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def vehicles(self) -> _containers.RepeatedCompositeFieldContainer[Global___DialledVehicle]: ...
+    def __init__(
+        self,
+        *,
+        vehicles: _abc.Iterable[Global___DialledVehicle] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["vehicles", b"vehicles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Assignments: _TypeAlias = Assignments  # noqa: Y015
+
+@_typing.final
+class DialledVehicle(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VEHICLE_ID_FIELD_NUMBER: _builtins.int
+    VIN_FIELD_NUMBER: _builtins.int
+    LINK_KIND_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    vehicle_id: _builtins.str
+    vin: _builtins.str
+    link_kind: _builtins.str
+    """"doip" or "sovd"."""
+    address: _builtins.str
+    """As it was registered; what it looks like is up to the kind of link."""
+    def __init__(
+        self,
+        *,
+        vehicle_id: _builtins.str = ...,
+        vin: _builtins.str = ...,
+        link_kind: _builtins.str = ...,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "link_kind", b"link_kind", "vehicle_id", b"vehicle_id", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DialledVehicle: _TypeAlias = DialledVehicle  # noqa: Y015
 
 @_typing.final
 class Registration(_message.Message):
@@ -262,7 +320,7 @@ Global___LeaseGranted: _TypeAlias = LeaseGranted  # noqa: Y015
 
 @_typing.final
 class SessionOpened(_message.Message):
-    """A vehicle said hello."""
+    """A vehicle said hello, or was reached by a connector that dials it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -270,9 +328,12 @@ class SessionOpened(_message.Message):
     VIN_FIELD_NUMBER: _builtins.int
     ECUS_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
+    LINK_KIND_FIELD_NUMBER: _builtins.int
     request_id: _builtins.int
     """Echoed in the answer."""
     vin: _builtins.str
+    link_kind: _builtins.str
+    """How the vehicle is reached; empty: it dialled in over the session protocol."""
     @_builtins.property
     def ecus(self) -> _containers.RepeatedCompositeFieldContainer[_vehicle_pb2.Ecu]: ...
     @_builtins.property
@@ -284,10 +345,11 @@ class SessionOpened(_message.Message):
         vin: _builtins.str = ...,
         ecus: _abc.Iterable[_vehicle_pb2.Ecu] | None = ...,
         held: _abc.Iterable[Global___OpenCommand] | None = ...,
+        link_kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ecus", b"ecus", "held", b"held", "request_id", b"request_id", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ecus", b"ecus", "held", b"held", "link_kind", b"link_kind", "request_id", b"request_id", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
