@@ -1,29 +1,15 @@
 """Fault memory of a simulated ECU: DTCs with ISO 14229-1 status bytes, snapshots and extended data."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from service_kit.uds.dtc import fault_object, parse_code
 from vehicle_simulator.data_identifiers import DataIdentifier, to_json
 from vehicle_simulator.failures import INCORRECT_LENGTH_OR_FORMAT, REQUEST_OUT_OF_RANGE, negative_response
 
-# Bit 0 first (ISO 14229-1 Annex D.2).
-STATUS_BITS = (
-    "testFailed",
-    "testFailedThisOperationCycle",
-    "pendingDTC",
-    "confirmedDTC",
-    "testNotCompletedSinceLastClear",
-    "testFailedSinceLastClear",
-    "testNotCompletedThisOperationCycle",
-    "warningIndicatorRequested",
-)
 _FAILED_THIS_CYCLE = 0x02
 _NOT_COMPLETED_THIS_CYCLE = 0x40
-
-_HEX = re.compile(r"0x[0-9A-Fa-f]{6}")
-_DISPLAYED = re.compile(r"([PCBU])([0-3])([0-9A-Fa-f]{3})(?:-([0-9A-Fa-f]{2}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +40,9 @@ class StoredFault:
     snapshots: tuple[Snapshot, ...] = ()
 
 
-def display_code(code: int) -> str:
-    """The three bytes as people write them (SAE J2012): 0x042011 is P0420-11."""
-    high = code >> 8
-    return f"{'PCBU'[high >> 14]}{high >> 12 & 3}{high & 0xFFF:03X}-{code & 0xFF:02X}"
-
-
-def parse_code(text: str) -> tuple[int, int]:
-    """(code, mask) of "0x042011", "P0420-11" or "P0420", which stands for every failure type."""
-    if _HEX.fullmatch(text):
-        return int(text, 16), 0xFFFFFF
-    match = _DISPLAYED.fullmatch(text)
-    if match is None:
-        raise negative_response(INCORRECT_LENGTH_OR_FORMAT, f"{text!r} is no DTC")
-    letter, digit, rest, failure_type = match.groups()
-    high = "PCBU".index(letter) << 14 | int(digit) << 12 | int(rest, 16)
-    return high << 8 | int(failure_type or "0", 16), 0xFFFFFF if failure_type else 0xFFFF00
-
-
-def status_object(status: int) -> dict[str, bool | str]:
-    bits: dict[str, bool | str] = {name: bool(status >> bit & 1) for bit, name in enumerate(STATUS_BITS)}
-    return bits | {"raw": f"0x{status:02X}"}
-
-
 def _fault_object(address: int, fault: FaultType, status: int) -> dict[str, object]:
-    return {
-        "ecuAddress": f"0x{address:X}",
-        "code": f"0x{fault.code:06X}",
-        "display_code": display_code(fault.code),
-        "fault_name": fault.fault_name,
-        "severity": fault.severity,
-        "status": status_object(status),
-    }
+    known = {"fault_name": fault.fault_name, "severity": fault.severity}
+    return fault_object(address, fault.code, status) | known
 
 
 # The vehicles of a fleet share the few there are.
@@ -104,13 +61,17 @@ class FaultMemory:
     def __len__(self) -> int:
         return len(self._faults)
 
+    def stored(self, status_mask: int = 0xFF) -> list[StoredFault]:
+        """Those that have one of the bits of the mask."""
+        return [fault for fault in self._faults.values() if fault.status & status_mask]
+
+    def fault(self, code: int) -> StoredFault:
+        """Raises CommandFailed."""
+        return self._faults[self._matching(f"0x{code:06X}")[0]]
+
     def read(self, address: int, status_mask: int) -> list[str]:
         """A response for each fault that has one of the bits of the mask."""
-        return [
-            fault_json(address, fault.type, fault.status)
-            for fault in self._faults.values()
-            if fault.status & status_mask
-        ]
+        return [fault_json(address, fault.type, fault.status) for fault in self.stored(status_mask)]
 
     def details(self, address: int, code_text: str) -> list[str]:
         return [_details_json(address, self._faults[code]) for code in self._matching(code_text)]
@@ -127,7 +88,10 @@ class FaultMemory:
             fault.status = fault.status & ~_FAILED_THIS_CYCLE | _NOT_COMPLETED_THIS_CYCLE
 
     def _matching(self, code_text: str) -> list[int]:
-        wanted, mask = parse_code(code_text)
+        try:
+            wanted, mask = parse_code(code_text)
+        except ValueError as error:
+            raise negative_response(INCORRECT_LENGTH_OR_FORMAT, str(error)) from None
         codes = [code for code in self._faults if code & mask == wanted]
         if not codes:
             raise negative_response(REQUEST_OUT_OF_RANGE, f"{code_text} is not stored")

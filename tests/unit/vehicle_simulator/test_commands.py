@@ -7,12 +7,12 @@ import jsonschema
 import pytest
 
 from command_service.domain.catalogue import CATALOGUE
+from service_kit.uds.dtc import STATUS_BITS
 from sovd_protos.session.v1.session_pb2 import Execute, Finished
 from vehicle_simulator.commands import COMMAND_NAMES, answers
 from vehicle_simulator.ecus import ECU_TYPES, VehicleModel
 from vehicle_simulator.executor import VehicleExecutor
 from vehicle_simulator.failures import CommandFailed
-from vehicle_simulator.fault_memory import STATUS_BITS, display_code, parse_code
 from vehicle_simulator.fleet import demo_fleet, simulated_fleet
 
 NOW = 1_700_000_000.0
@@ -259,22 +259,6 @@ def test_every_vehicle_of_a_fleet_has_two_dtcs_in_its_engine() -> None:
 def test_a_vehicle_is_the_same_each_time() -> None:
     first, second = (Vehicle(VehicleModel(simulated_fleet(3, seed=7)[2])) for _ in range(2))
     assert first.ask("ReadDTC", ecu="0xE000") == second.ask("ReadDTC", ecu="0xE000")
-
-
-@pytest.mark.parametrize(
-    ("code", "displayed"),
-    [
-        (0x042011, "P0420-11"),
-        (0x403564, "C0035-64"),
-        (0x931713, "B1317-13"),
-        (0xC15500, "U0155-00"),
-        (0xFFFFFF, "U3FFF-FF"),
-    ],
-)
-def test_dtcs_as_people_write_them(code: int, displayed: str) -> None:
-    assert display_code(code) == displayed
-    assert parse_code(displayed) == (code, 0xFFFFFF)
-    assert parse_code(f"0x{code:06X}") == (code, 0xFFFFFF)
 
 
 async def _execute(vehicle: Vehicle, name: str, params: object) -> list[object]:
