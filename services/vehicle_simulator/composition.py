@@ -7,7 +7,7 @@ from service_kit.lifecycle import Lifecycle
 from vehicle_simulator.connections import Connections
 from vehicle_simulator.ecus import VehicleSpec
 from vehicle_simulator.faults import FaultScript
-from vehicle_simulator.fleet import Fleet, demo_fleet, simulated_fleet
+from vehicle_simulator.fleet import DoipPorts, Fleet, demo_fleet, simulated_fleet
 from vehicle_simulator.ledger import ExecutionLedger
 from vehicle_simulator.session_client import ReconnectPolicy
 from vehicle_simulator.settings import Settings
@@ -37,7 +37,16 @@ def build_fleet(settings: Settings, policy: ReconnectPolicy | None = None) -> Fl
         latency_s=settings.answer_latency_ms / 1000,
         policy=policy,
         hellos_at_once=settings.hellos_at_once,
+        doip=_doip_ports(settings),
+        dial_in=settings.dial_in,
     )
+
+
+def _doip_ports(settings: Settings) -> DoipPorts | None:
+    if settings.doip_port is None:
+        return None
+    host, _, port = settings.doip_announce_to.rpartition(":")
+    return DoipPorts(settings.doip_host, settings.doip_port, (host, int(port)) if host else None)
 
 
 def _specs(settings: Settings) -> list[VehicleSpec]:

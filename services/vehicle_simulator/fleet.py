@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from service_kit.logging import get_logger
 from service_kit.vehicle_credential import vehicle_credential
 from sovd_protos.vehicle.v1.vehicle_pb2 import Ecu
 from vehicle_simulator.connections import Connections
+from vehicle_simulator.doip_entity import DoipEntity
 from vehicle_simulator.ecus import ECU_TYPES, ENGINE_ADDRESS, VehicleModel, VehicleSpec
 from vehicle_simulator.executor import VehicleExecutor
 from vehicle_simulator.faults import FaultScript
@@ -14,6 +16,7 @@ from vehicle_simulator.ledger import ExecutionLedger
 from vehicle_simulator.metrics import VEHICLES_CONNECTED
 from vehicle_simulator.scripted import ScriptedExecutor, ScriptedSession
 from vehicle_simulator.session_client import Identity, ReconnectPolicy
+from vehicle_simulator.uds_server import UdsServers
 from vehicle_simulator.vins import fleet_vins
 
 SOFTWARE_VERSION = "vehicle-simulator"
@@ -40,13 +43,23 @@ def simulated_fleet(count: int, seed: int = 1) -> list[VehicleSpec]:
     return [VehicleSpec(vin) for vin in fleet_vins(count, seed)]
 
 
-class SimulatedVehicle:
-    """One vehicle: its ECUs and its session."""
+@dataclass(frozen=True, slots=True)
+class DoipPorts:
+    """Where vehicles can be reached by DoIP: each has a port of its own, from `first` on (0: free ones)."""
 
-    def __init__(self, spec: VehicleSpec, model: VehicleModel, session: ScriptedSession) -> None:
+    host: str
+    first: int
+    announce_to: tuple[str, int] | None = None
+
+
+class SimulatedVehicle:
+    """One vehicle: its ECUs, its session and its DoIP entity."""
+
+    def __init__(self, spec: VehicleSpec, model: VehicleModel, session: ScriptedSession, doip: DoipEntity) -> None:
         self.spec = spec
         self.model = model
         self.session = session
+        self.doip = doip
 
     @property
     def vin(self) -> str:
@@ -67,12 +80,16 @@ class Fleet:
         latency_s: float = 0.0,
         policy: ReconnectPolicy | None = None,
         hellos_at_once: int = HELLOS_AT_ONCE,
+        doip: DoipPorts | None = None,
+        dial_in: bool = True,
     ) -> None:
         self.faults = faults or FaultScript()
         self._connections = connections
         self._ledger = ledger
         self._secret = credential_secret
         self._latency_s = latency_s
+        self._doip = doip
+        self._dial_in = dial_in
         self._policy = policy or ReconnectPolicy()
         self._gate = asyncio.Semaphore(hellos_at_once)
         self._broken: asyncio.Future[None] | None = None
@@ -89,11 +106,20 @@ class Fleet:
         """Connects all vehicles and keeps them connected; ends only when one of them is broken, with its error."""
         self._broken = asyncio.get_running_loop().create_future()
         VEHICLES_CONNECTED.set_function(lambda: self.connected_count)
-        for vin in self.vehicles:
-            self.start_vehicle(vin)
-        await self.wait_connected()
-        _log.info("fleet_connected", vehicles=len(self.vehicles))
+        await self._listen()
+        if self._dial_in:
+            for vin in self.vehicles:
+                self.start_vehicle(vin)
+            await self.wait_connected()
+            _log.info("fleet_connected", vehicles=len(self.vehicles))
         await self._broken
+
+    async def _listen(self) -> None:
+        if self._doip is None:
+            return
+        for number, vehicle in enumerate(self.vehicles.values()):
+            await vehicle.doip.start(self._doip.host, self._doip.first and self._doip.first + number)
+            _log.info("doip_listening", vin=vehicle.vin, host=vehicle.doip.host, port=vehicle.doip.port)
 
     def start_vehicle(self, vin: str) -> None:
         """Switch on a vehicle that was stopped."""
@@ -111,6 +137,7 @@ class Fleet:
     async def close(self) -> None:
         """All vehicles say goodbye; what they hold is lost, what they did is in the ledger."""
         await asyncio.gather(*(vehicle.session.stop() for vehicle in self.vehicles.values()))
+        await asyncio.gather(*(vehicle.doip.stop() for vehicle in self.vehicles.values()))
         await self._connections.close()
         self._ledger.close()
 
@@ -125,4 +152,6 @@ class Fleet:
         identity = Identity(spec.vin, vehicle_credential(self._secret, spec.vin), _ECUS, SOFTWARE_VERSION)
         session = ScriptedSession(identity, executor, self._ledger, self._connections, self._gate, self._policy)
         executor.session = session
-        return SimulatedVehicle(spec, model, session)
+        announce_to = self._doip.announce_to if self._doip else None
+        doip = DoipEntity(spec.vin, UdsServers(model), self.faults, latency_s=self._latency_s, announce_to=announce_to)
+        return SimulatedVehicle(spec, model, session, doip)

@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from service_kit.settings import CommaList, HostPort, ServiceSettings
+from service_kit.settings import CommaList, HostPort, Port, ServiceSettings
 from vehicle_simulator.faults import Fault, make_fault, parse_faults
 
 
@@ -43,6 +43,13 @@ class Settings(ServiceSettings):
     ledger_file: Path | None = None
     ledger_fsync: bool = False
     faults: Annotated[tuple[Fault, ...], NoDecode, BeforeValidator(_faults)] = ()
+    # False: vehicles can only be reached by dialling them.
+    dial_in: bool = True
+    # Vehicles speak DoIP as well, each on a port of its own from this one on (0: free ones), TCP and UDP.
+    doip_port: Port | None = None
+    doip_host: str = "0.0.0.0"  # noqa: S104  connectors dial from elsewhere
+    # Who hears of them at their start, as a rule 255.255.255.255:13400; empty: nobody.
+    doip_announce_to: HostPort | Literal[""] = ""
     answer_latency_ms: float = Field(default=0.0, ge=0, description="milliseconds, 0 or more")
     # One connection for all vehicles, instead of one each.
     shared_connection: bool = False

@@ -83,6 +83,11 @@ def simulate(
         list[str] | None, typer.Option(help="What goes wrong, as in slow:seconds=2 or silent:vin=…. Repeat it.")
     ] = None,
     ledger: Annotated[Path | None, typer.Option(help="Keep here what each vehicle was handed.")] = None,
+    doip_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Speak DoIP, each vehicle on its own port from this one on. 0: free ones."),
+    ] = None,
+    dial_in: Annotated[bool, typer.Option(help="Without it vehicles wait to be dialled.")] = True,
     register: Annotated[bool, typer.Option("--register", help="First add those the fleet lacks (as admin).")] = False,
 ) -> None:
     """Run simulated vehicles; VEHICLE_CREDENTIAL_SECRET makes their credentials."""
@@ -97,6 +102,8 @@ def simulate(
         "VINS": ",".join(vin or []),
         "FAULTS": ";".join(fault or []),
         "LEDGER_FILE": str(ledger or ""),
+        "DOIP_PORT": "" if doip_port is None else str(doip_port),
+        "DIAL_IN": "" if dial_in else "false",
     }
     # Settings come from the environment, and what is not given here is read from there.
     os.environ.update({name: value for name, value in given.items() if value})
