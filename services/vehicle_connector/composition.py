@@ -22,6 +22,9 @@ from vehicle_connector.executor import Executor, Limits
 from vehicle_connector.holder import HeldHere
 from vehicle_connector.lease import Lease
 from vehicle_connector.links.dialled import Dialler
+from vehicle_connector.links.doip.identification import listen
+from vehicle_connector.links.doip.link import DoipDialler
+from vehicle_connector.links.doip.security import load_function
 from vehicle_connector.links.session_server import SERVICE, SessionRules, SessionServer
 from vehicle_connector.sessions import Sessions
 from vehicle_connector.settings import Settings
@@ -65,6 +68,7 @@ async def compose(settings: Settings, *, messaging: Messaging | None = None) -> 
             connector.on_close(messaging.close)
         parts = _build(settings, connector, messaging)
         await _serve_vehicles(settings, connector, parts)
+        await _hear_announcements(settings, connector, parts)
         _stop_with(connector, parts, settings)
         connector.background(
             _stay_attached(connector, parts, _held_here(settings, connector, parts), settings.prefetch), "attachment"
@@ -102,7 +106,23 @@ def _build(settings: Settings, connector: VehicleConnector, messaging: Messaging
 
 def _diallers(settings: Settings) -> dict[str, Dialler]:
     """By the kind of link, as vehicles are registered with it."""
-    return {}
+    doip = DoipDialler(
+        settings.doip_source_address,
+        level=settings.doip_security_level,
+        seed_key=load_function(settings.doip_seed_key) if settings.doip_seed_key else None,
+        authenticate=load_function(settings.doip_authentication) if settings.doip_authentication else None,
+    )
+    return {"doip": doip}
+
+
+async def _hear_announcements(settings: Settings, connector: VehicleConnector, parts: _Parts) -> None:
+    if settings.doip_announcement_port:
+        end = await listen(settings.doip_announcement_port, lambda entity: parts.dialled.announced(entity.vin))
+
+        async def stop_listening() -> None:
+            end()
+
+        connector.on_stop_intake(stop_listening)
 
 
 async def _serve_vehicles(settings: Settings, connector: VehicleConnector, parts: _Parts) -> None:

@@ -2,10 +2,25 @@
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from service_kit.settings import HostPort, Port, RabbitUrl, ServiceSettings
+from vehicle_connector.links.doip.security import load_function
 
+
+def _check_function(name: str) -> str:
+    if name:
+        load_function(name)
+    return name
+
+
+def _check_level(level: int) -> int:
+    if level % 2 == 0:
+        raise ValueError("the level that requests a seed is odd (ISO 14229-1, 10.4)")
+    return level
+
+
+Function = Annotated[str, AfterValidator(_check_function), Field(description="module:function, or empty")]
 Seconds = Annotated[float, Field(gt=0, description="seconds, more than 0")]
 
 
@@ -40,3 +55,14 @@ class Settings(ServiceSettings):
     evidence_seconds: Seconds = 60
     # How long a command of a lost session is remembered here; its fate is decided elsewhere after half of that.
     suspended_seconds: Seconds = 60
+
+    # Our logical address as a DoIP tester, 3584 to 4095 (ISO 13400-2 Table 13); a vehicle's address may say another.
+    doip_source_address: int = Field(default=0x0E00, ge=0x0E00, le=0x0FFF, description="3584 to 4095")
+    # UDP port on which vehicles that announce themselves are heard, as a rule 13400; 0: none.
+    doip_announcement_port: Port = 0
+    # How ECUs are unlocked (0x27, 0x29): see links/doip/security.py.
+    doip_seed_key: Function = ""
+    doip_security_level: Annotated[int, AfterValidator(_check_level)] = Field(
+        default=1, ge=1, le=0x41, description="odd, 1 to 65"
+    )
+    doip_authentication: Function = ""

@@ -81,6 +81,9 @@ class FakeCommandService(connector_pb2_grpc.ConnectorServiceServicer):
         assert self._stream is not None
         self._stream.put_nowait(None)
 
+    def assign(self, *vehicles: wire.DialledVehicle) -> None:
+        self.send(wire.ToConnector(assignments=wire.Assignments(vehicles=vehicles)))
+
     def grant(self, claim: wire.Claim, attempt: int = 1) -> None:
         answer = wire.ClaimAnswer(
             command_id=claim.command_id, dispatch_number=claim.dispatch_number, granted=True, attempt=attempt
