@@ -43,12 +43,17 @@ class DoipEntity:
         self._eid = b"\x02\x00" + crc32(vin.encode()).to_bytes(4, "big")
         self._servers = servers
         self._answers = Answers(vin, servers, faults, latency_s)
-        self._announce_to = announce_to
+        self.announce_to = announce_to
         self._tcp: asyncio.Server | None = None
         self._udp: asyncio.DatagramTransport | None = None
         self._connections: set[_Connection] = set()
         self._testers: dict[int, _Connection] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def connections(self) -> int:
+        """How many TCP connections are open."""
+        return len(self._connections)
 
     @property
     def identification(self) -> bytes:
@@ -68,8 +73,8 @@ class DoipEntity:
                 self._tcp.close()
                 if port:
                     raise
-        if self._announce_to is not None:
-            self._background(self._announce(self._announce_to))
+        if self.announce_to is not None:
+            self._background(self._announce(self.announce_to))
 
     async def stop(self) -> None:
         """Every connection breaks; what ECUs are at goes unanswered."""

@@ -39,7 +39,7 @@ class Witness(UdsServers):
 
     def executed(self, command_name: str) -> int:
         return sum(
-            command_of(request) == command_name and bool(answer) and answer[:1] != b"\x7f"
+            command_of(request) == command_name and answer is not None and answer[:1] != b"\x7f"
             for request, answer in self.answers
         )
 
@@ -130,6 +130,11 @@ class Bench:
     async def online(self) -> None:
         await until(lambda: REGISTRY.get_sample_value("sovd_vehicles_connected") == 1, 10)
 
+    async def redialled(self, sessions: int) -> None:
+        """There has been another session since there were so many."""
+        await until(lambda: self.sessions > sessions)
+        await self.online()
+
     async def dispatch(self, name: str, *, timeout_ms: int = 5_000, **params: Any) -> str:
         """Its command_id."""
         self.numbers.append(name)
@@ -181,7 +186,7 @@ async def bench_of(
         stack.push_async_callback(entity.stop)
         relay = Relay(entity.port)
         await relay.start()
-        world = await stack.enter_async_context(worlds(redial_max_seconds=0.05, **(settings or {})))
+        world = await stack.enter_async_context(worlds(**({"redial_max_seconds": 0.05} | dict(settings or {}))))
         stack.push_async_callback(relay.stop)
         bench = Bench(world, entity, witness, faults, relay, vehicle)
         world.service.assign(dialled(address or f"127.0.0.1:{relay.port}"))
