@@ -17,6 +17,7 @@ from command_service.live_announcer import LiveAnnouncer
 from command_service.reports_api import ReportApi
 from command_service.settings import Settings
 from command_service.storage import SCHEMA, SqlStorage, is_migrated
+from command_service.use_cases.assign_vehicles import AssignVehicles
 from command_service.use_cases.audit_trail import AuditTrail
 from command_service.use_cases.cancel_command import CancelCommand
 from command_service.use_cases.claim_commands import ClaimCommands
@@ -116,7 +117,7 @@ async def compose(
 
 
 def _build(settings: Settings, storage: SqlStorage, messaging: Messaging, announcer: LiveAnnouncer) -> _Parts:
-    limits, woken = settings.limits(), WokenVehicles()
+    limits, woken, assign = settings.limits(), WokenVehicles(), AssignVehicles(storage)
     control = MessagingConnectorControl(messaging)
     sessions = VehicleSessions(storage, limits, control, announcer, woken)
     dispatcher = Dispatcher(DispatchCommands(storage, announcer, woken), storage, woken, messaging)
@@ -133,11 +134,12 @@ def _build(settings: Settings, storage: SqlStorage, messaging: Messaging, announ
             ClaimCommands(storage, announcer, woken),
             RecordResults(storage, limits, announcer, woken),
             sessions,
+            assign,
             limits,
         ),
         dispatcher=dispatcher,
         control=control,
-        watchdog=Watchdog(RecoverCommands(storage, limits, control, announcer, woken), dispatcher, limits),
+        watchdog=Watchdog(RecoverCommands(storage, limits, control, announcer, woken), assign, dispatcher, limits),
     )
 
 

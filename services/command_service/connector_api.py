@@ -7,15 +7,19 @@ stream: the connector keeps what it has, attaches again and presents it, and not
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from command_service import metrics
 from command_service.domain.results import Result
-from command_service.grpc_mapping import ecu_from_proto, result_from_proto, take_up_to_proto
+from command_service.domain.vehicle import LinkKind
+from command_service.grpc_mapping import assignments_to_proto, ecu_from_proto, result_from_proto, take_up_to_proto
+from command_service.use_cases.assign_vehicles import AssignVehicles
 from command_service.use_cases.claim_commands import ClaimAnswer, ClaimCommands, ClaimRequest
 from command_service.use_cases.limits import Limits
+from command_service.use_cases.ports import Assignment
 from command_service.use_cases.record_results import Acknowledgement, RecordResults
 from command_service.use_cases.vehicle_sessions import HeldCommand, Hello, SessionEnd, SessionOpened, VehicleSessions
 from service_kit.batcher import Batcher
@@ -36,9 +40,25 @@ Claims = list[ClaimRequest]
 Results = list[Result]
 
 
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """Whether the lease was extended, and which vehicles the connector dials."""
+
+    extended: bool
+    assigned: list[Assignment]
+
+
 class ConnectorApi(connector_pb2_grpc.ConnectorServiceServicer):
-    def __init__(self, claim: ClaimCommands, record: RecordResults, sessions: VehicleSessions, limits: Limits) -> None:
+    def __init__(
+        self,
+        claim: ClaimCommands,
+        record: RecordResults,
+        sessions: VehicleSessions,
+        assign: AssignVehicles,
+        limits: Limits,
+    ) -> None:
         self.sessions = sessions
+        self.assign = assign
         self.lease_ms = int(limits.lease_seconds * 1000)
         self._claim = claim
         self._record = record
@@ -47,7 +67,7 @@ class ConnectorApi(connector_pb2_grpc.ConnectorServiceServicer):
         self.results: Batcher[Results, list[Acknowledgement]] = Batcher(self._record_messages, max_items=100)
         self.hellos: Batcher[Hello, SessionOpened] = Batcher(self.sessions.open, max_items=200)
         self.ends: Batcher[SessionEnd, None] = Batcher(self._close_sessions)
-        self.renewals: Batcher[tuple[str, bool], bool] = Batcher(self.sessions.renew_leases)
+        self.renewals: Batcher[tuple[str, bool], Renewed] = Batcher(self._renew_leases)
 
     async def Attach(  # noqa: N802
         self, request_iterator: AsyncIterator[connector_pb2.FromConnector], context: "Context"
@@ -90,6 +110,14 @@ class ConnectorApi(connector_pb2_grpc.ConnectorServiceServicer):
                 return [Acknowledgement(lost.command_id, lost.attempt, lost.number, closed=True)]
         return [ack for result in results for ack in await self._record_results([result])]
 
+    async def _renew_leases(self, renewals: Sequence[tuple[str, bool]]) -> list[Renewed]:
+        extended = await self.sessions.renew_leases(renewals)
+        assigned = await self.assign.of_connectors({connector_id for connector_id, _ in renewals})
+        return [
+            Renewed(is_extended, assigned.get(connector_id, []))
+            for (connector_id, _), is_extended in zip(renewals, extended, strict=True)
+        ]
+
     async def _close_sessions(self, ends: Sequence[SessionEnd]) -> list[None]:
         await self.sessions.close(ends)
         return [None] * len(ends)
@@ -104,6 +132,8 @@ class _ConnectorStream:
         self._changed = asyncio.Event()
         self._ended = False
         self._failure: BaseException | None = None
+        self._assigned: list[Assignment] | None = None
+        self._assignments: connector_pb2.Assignments | None = None
         self._lease: connector_pb2.LeaseGranted | None = None
         self._claim_answers: list[connector_pb2.ClaimAnswer] = []
         self._session_answers: list[connector_pb2.SessionAnswer] = []
@@ -118,6 +148,8 @@ class _ConnectorStream:
             [(session.vehicle_id, session.session_epoch) for session in registration.sessions],
             [HeldCommand(command.command_id, command.attempt) for command in registration.commands],
         )
+        assigned = await self._api.assign.of_connectors([self.connector_id])
+        self._assign(assigned.get(self.connector_id, []))
         return connector_pb2.Registered(
             lease_ms=self._api.lease_ms,
             take_ups=[take_up_to_proto(take_up) for take_up in take_ups],
@@ -146,6 +178,7 @@ class _ConnectorStream:
             return None
         message = connector_pb2.ToConnector(
             lease_granted=self._lease,
+            assignments=self._assignments,
             session_answers=self._session_answers,
             claim_answers=self._claim_answers,
             result_acks=[
@@ -155,7 +188,7 @@ class _ConnectorStream:
                 for ack in self._acks.values()
             ],
         )
-        self._lease = None
+        self._lease = self._assignments = None
         self._session_answers, self._claim_answers, self._acks = [], [], {}
         return message
 
@@ -176,13 +209,21 @@ class _ConnectorStream:
             self._record(message.results)
 
     def _renew(self, renewal: connector_pb2.LeaseRenewal) -> None:
-        def granted(extended: bool) -> None:
-            if extended:
+        def granted(renewed: Renewed) -> None:
+            self._assign(renewed.assigned)
+            if renewed.extended:
                 self._lease = connector_pb2.LeaseGranted(nonce=renewal.nonce, lease_ms=self._api.lease_ms)
             else:
                 self._fail(Unavailable("LEASE_LAPSED", "the lease lapsed; register again"))
 
         self._watch(self._api.renewals.enqueue((self.connector_id, renewal.draining)), granted)
+
+    def _assign(self, assigned: list[Assignment]) -> None:
+        """Said again only when it has changed: it is the whole list."""
+        if assigned != self._assigned:
+            self._assigned = assigned
+            self._assignments = assignments_to_proto(assigned)
+            self._changed.set()
 
     def _open(self, opened: connector_pb2.SessionOpened) -> None:
         hello = Hello(
@@ -190,6 +231,7 @@ class _ConnectorStream:
             opened.vin,
             [ecu_from_proto(ecu) for ecu in opened.ecus],
             [HeldCommand(held.command_id, held.attempt) for held in opened.held],
+            opened.link_kind or LinkKind.SESSION,
         )
 
         def answered(future: "asyncio.Future[SessionOpened]") -> None:

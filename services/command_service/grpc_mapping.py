@@ -1,6 +1,7 @@
 """Between the domain and the protocol buffers; no decisions."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from command_service.domain.audit import AuditEntry
@@ -9,6 +10,7 @@ from command_service.domain.events import ViewerEvent
 from command_service.domain.results import Evidence, Outcome, OutcomeKind, Progress, RecordedResponse, Result
 from command_service.domain.vehicle import Ecu, Vehicle
 from command_service.use_cases.actor import Actor
+from command_service.use_cases.ports import Assignment
 from command_service.use_cases.submit_commands import Submission
 from command_service.use_cases.vehicle_sessions import TakeUp
 from service_kit.errors import InvalidInput
@@ -210,6 +212,17 @@ def _content(result: connector_pb2.Result) -> str | Progress | Outcome:
 def _nrc(value: int) -> int:
     """One byte (ISO 14229-1); what is none must not fail the batch that it comes with."""
     return value if value <= 0xFF else 0
+
+
+def assignments_to_proto(assigned: Sequence[Assignment]) -> connector_pb2.Assignments:
+    return connector_pb2.Assignments(
+        vehicles=[
+            connector_pb2.DialledVehicle(
+                vehicle_id=one.vehicle_id, vin=one.vin, link_kind=one.link_kind, address=one.address
+            )
+            for one in assigned
+        ]
+    )
 
 
 def take_up_to_proto(take_up: TakeUp) -> connector_pb2.TakeUp:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from command_service import metrics
 from command_service.dispatch import Dispatcher
+from command_service.use_cases.assign_vehicles import AssignVehicles
 from command_service.use_cases.audit_trail import AuditTrail
 from command_service.use_cases.limits import Limits
 from command_service.use_cases.ports import Storage
@@ -32,11 +33,13 @@ class Watchdog:
     def __init__(
         self,
         recover: RecoverCommands,
+        assign: AssignVehicles,
         dispatcher: Dispatcher,
         limits: Limits,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recover = recover
+        self._assign = assign
         self._dispatcher = dispatcher
         self._patience = limits.lease_seconds + limits.lease_grace_seconds
         # What stands still for so long (a database that is paused or fails over never says that it is away, nor does
@@ -69,6 +72,7 @@ class Watchdog:
         if self._may_decide():
             await self._count("decide_overdue", self._recover.decide_overdue)
             await self._recover.repeat_cancels()
+        await self._watched(self._assign.assign_unassigned())
         await self._watched(self._dispatcher.sweep())
 
     async def _count(self, look: str, recover: Callable[[], Awaitable[int]]) -> None:

@@ -203,6 +203,22 @@ for _sorted_by, _value in (
     Index(f"vehicles_{_sorted_by}", _value, vehicles.c.vehicle_id, postgresql_where=_exists, sqlite_where=_exists)
 Index("vehicles_connector", vehicles.c.connector_id, postgresql_where=_is_connected, sqlite_where=_is_connected)
 
+Index(
+    "vehicles_dialled",
+    vehicles.c.vehicle_id,
+    postgresql_where=text("link_kind <> 'session' AND deleted_at IS NULL"),
+    sqlite_where=text("link_kind <> 'session' AND deleted_at IS NULL"),
+)
+
+# Apart from the vehicles: every session's work would carry the column along.
+dialled_vehicles = Table(
+    "dialled_vehicles",
+    metadata,
+    Column("vehicle_id", UuidText, primary_key=True),
+    Column("connector_id", KeyText, nullable=False),
+)
+Index("dialled_vehicles_connector", dialled_vehicles.c.connector_id)
+
 connectors = Table(
     "connectors",
     metadata,

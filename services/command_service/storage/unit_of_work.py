@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from command_service.storage.assignments import SqlAssignmentRepository
 from command_service.storage.audit import SqlAuditRepository
 from command_service.storage.commands import SqlCommandRepository
 from command_service.storage.connectors import SqlConnectorRepository
@@ -19,6 +20,7 @@ from command_service.storage.session import Session
 from command_service.storage.tables import SCHEMA
 from command_service.storage.vehicles import SqlVehicleRepository
 from command_service.use_cases.ports import (
+    AssignmentRepository,
     AuditRepository,
     CommandRepository,
     ConnectorRepository,
@@ -42,6 +44,7 @@ class SqlUnitOfWork:
         self.responses: ResponseRepository = SqlResponseRepository(session)
         self.evidence: EvidenceRepository = SqlEvidenceRepository(session)
         self.vehicles: VehicleRepository = SqlVehicleRepository(session)
+        self.assignments: AssignmentRepository = SqlAssignmentRepository(session)
         self.connectors: ConnectorRepository = SqlConnectorRepository(session)
         self.idempotency: IdempotencyRepository = SqlIdempotencyRepository(session)
         self.audit: AuditRepository = SqlAuditRepository(session)

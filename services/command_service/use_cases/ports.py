@@ -9,7 +9,7 @@ Rules that every adapter keeps:
 - A database that is away raises service_kit.errors.Unavailable.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,6 +51,16 @@ class ConnectorLease:
     address: str
     lease_until: datetime
     draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A vehicle that a connector dials."""
+
+    vehicle_id: str
+    vin: str
+    link_kind: str
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +215,27 @@ class ConnectorRepository(Protocol):
     async def get(self, connector_ids: Collection[str]) -> dict[str, ConnectorLease]: ...
 
 
+class AssignmentRepository(Protocol):
+    """Which connector dials which of the vehicles whose link must be dialled."""
+
+    async def unassigned(self, limit: int) -> list[str]:
+        """vehicle_ids that nobody dials: no connector, one that is gone, or one that drains and has let go of it."""
+
+    async def unassigned_among(self, vehicle_ids: Collection[str]) -> list[str]: ...
+
+    async def loads(self) -> dict[str, int]:
+        """How many vehicles each connector dials that has a lease and is not draining."""
+
+    async def assign(self, assigned: Mapping[str, str]) -> None:
+        """vehicle_id → connector_id; the vehicles are locked."""
+
+    async def of_connectors(self, connector_ids: Collection[str]) -> dict[str, list[Assignment]]:
+        """In order of vehicle_id; a connector with none is missing."""
+
+    async def dialled_by(self, vehicle_ids: Collection[str]) -> dict[str, str]:
+        """connector_id by vehicle_id."""
+
+
 class IdempotencyRepository(Protocol):
     async def find(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], IdempotencyRecord]:
         """By (user_id, key); older ones than 24 h do not count."""
@@ -294,6 +325,7 @@ class UnitOfWork(Protocol):
     responses: ResponseRepository
     evidence: EvidenceRepository
     vehicles: VehicleRepository
+    assignments: AssignmentRepository
     connectors: ConnectorRepository
     idempotency: IdempotencyRepository
     audit: AuditRepository

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from command_service.domain.command import Command, Status
-from command_service.domain.vehicle import ConnectionStatus, Ecu, Vehicle
+from command_service.domain.vehicle import ConnectionStatus, Ecu, LinkKind, Vehicle
 from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
 from command_service.use_cases.cancel_command import ConnectorControl
 from command_service.use_cases.limits import Limits
 from command_service.use_cases.ports import Storage, UnitOfWork
-from service_kit.errors import NotFound, ServiceError
+from service_kit.errors import Conflict, NotFound, ServiceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,13 @@ class TakeUp:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
+    """`link_kind`: how the vehicle and its connector came together; what was dialled says nothing of its ECUs."""
+
     connector_id: str
     vin: str
     ecus: list[Ecu]
     held: Sequence[HeldCommand] = ()
+    link_kind: str = LinkKind.SESSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +83,18 @@ class VehicleSessions:
             now = await uow.clock()
             carried = await _carried(uow, vehicles.keys())
             held = await uow.commands.get({held.command_id for hello in hellos for held in hello.held})
+            dialled_by = await _dialled_by(uow, hellos, vehicles.keys())
             for hello in hellos:
                 vehicle = vehicles.get(by_vin[hello.vin].vehicle_id) if hello.vin in by_vin else None
                 if vehicle is None:
                     answers.append(NotFound("UNKNOWN_VEHICLE", f"no vehicle with VIN {hello.vin} is registered"))
                     continue
+                if (refusal := _refusal(hello, vehicle, dialled_by)) is not None:
+                    answers.append(refusal)
+                    continue
                 if vehicle.connector_id not in (None, hello.connector_id):
                     superseded.append((str(vehicle.connector_id), vehicle.vehicle_id, vehicle.session_epoch))
-                vehicle.open_session(hello.connector_id, hello.ecus, now)
+                vehicle.open_session(hello.connector_id, hello.ecus if _dials_in(hello) else vehicle.ecus, now)
                 aftermath.vehicle_changed(vehicle, now)
                 ours = carried[vehicle.vehicle_id]
                 _move_to_session(ours, vehicle, hello, now, aftermath)
@@ -209,6 +216,23 @@ async def _carried(uow: UnitOfWork, vehicle_ids: Collection[str]) -> defaultdict
         if command.status in (Status.DISPATCHED, Status.IN_PROGRESS):
             carried[command.vehicle_id].append(command)
     return carried
+
+
+async def _dialled_by(uow: UnitOfWork, hellos: Sequence[Hello], vehicle_ids: Collection[str]) -> Mapping[str, str]:
+    """Only looked up where somebody was dialled."""
+    return {} if all(map(_dials_in, hellos)) else await uow.assignments.dialled_by(vehicle_ids)
+
+
+def _dials_in(hello: Hello) -> bool:
+    return hello.link_kind == LinkKind.SESSION
+
+
+def _refusal(hello: Hello, vehicle: Vehicle, dialled_by: Mapping[str, str]) -> ServiceError | None:
+    if hello.link_kind != vehicle.link_kind:
+        return Conflict("LINK_MISMATCH", f"the vehicle is registered with a {vehicle.link_kind} link")
+    if not _dials_in(hello) and dialled_by.get(vehicle.vehicle_id) != hello.connector_id:
+        return Conflict("NOT_ASSIGNED", "another connector dials this vehicle")
+    return None
 
 
 def _lose(command: Command, now: datetime, aftermath: Aftermath) -> None:

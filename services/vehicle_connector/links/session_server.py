@@ -38,6 +38,8 @@ _MAX_ECUS = 256
 _MAX_NAME = 100
 _VIN = re.compile(r"[A-Z0-9]{17}")
 _COMMAND_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+# Trying again does not help before somebody has changed how the vehicle is registered.
+_NEEDS_SOMEBODY = ("UNKNOWN_VEHICLE", "LINK_MISMATCH")
 _ENDS = {
     wire.Finished.COMPLETED: End.COMPLETED,
     wire.Finished.FAILED: End.FAILED,
@@ -117,7 +119,7 @@ class SessionServer:
         except NotAttached:
             raise _not_ready("The command service is not available.") from None
         if answer.error_code:
-            retry_after_ms = 0 if answer.error_code == "UNKNOWN_VEHICLE" else _retry_after_ms()
+            retry_after_ms = 0 if answer.error_code in _NEEDS_SOMEBODY else _retry_after_ms()
             raise _Refused(answer.error_code, answer.error_message, retry_after_ms)
         return answer
 

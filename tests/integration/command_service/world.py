@@ -12,6 +12,7 @@ from command_service.domain.results import Evidence, Outcome, OutcomeKind, Progr
 from command_service.domain.vehicle import Vehicle
 from command_service.storage import SqlStorage
 from command_service.use_cases.actor import Actor
+from command_service.use_cases.assign_vehicles import AssignVehicles
 from command_service.use_cases.cancel_command import CancelCommand
 from command_service.use_cases.claim_commands import ClaimAnswer, ClaimCommands, ClaimRequest
 from command_service.use_cases.dispatch_commands import DispatchCommands
@@ -78,6 +79,7 @@ class World:
         self.record_all = RecordResults(storage, self.limits, heard, heard)
         self.cancel = CancelCommand(storage, heard, heard, heard)
         self.sessions = VehicleSessions(storage, self.limits, heard, heard, heard)
+        self.assign = AssignVehicles(storage)
         self.recover = RecoverCommands(storage, self.limits, heard, heard, heard)
         self.read = ReadCommands(storage)
         self.vehicles = ManageVehicles(storage, heard, heard, heard)

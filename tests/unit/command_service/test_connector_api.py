@@ -37,7 +37,7 @@ def connector_api(storage: Storage) -> ConnectorApi:
         open = renew_leases = None
 
     sessions: Any = Sessions()
-    return ConnectorApi(unused, record, sessions, Limits())
+    return ConnectorApi(unused, record, sessions, unused, Limits())
 
 
 def result(number: int, content: str = "{}") -> Result:

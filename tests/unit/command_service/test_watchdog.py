@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import cast
 
 from command_service.dispatch import Dispatcher
+from command_service.use_cases.assign_vehicles import AssignVehicles
 from command_service.use_cases.limits import Limits
 from command_service.use_cases.recover_commands import RecoverCommands
 from command_service.watchdog import Watchdog
@@ -46,7 +47,8 @@ def fails() -> None:
 
 
 def a_watchdog(looks: Looks) -> Watchdog:
-    return Watchdog(cast("RecoverCommands", looks), cast("Dispatcher", looks), LIMITS, clock=lambda: looks.now)
+    assign, dispatcher = cast("AssignVehicles", looks), cast("Dispatcher", looks)
+    return Watchdog(cast("RecoverCommands", looks), assign, dispatcher, LIMITS, clock=lambda: looks.now)
 
 
 async def started(looks: Looks) -> Watchdog:
