@@ -196,7 +196,7 @@ class _Keeper:
     def _report(self, reason: str) -> None:
         """Once for each new reason, not for each try."""
         if reason != self._reported:
-            _log.warning("vehicle_not_reached", vin=self.vehicle.vin, link=self.vehicle.link_kind, reason=reason)
+            _log.info("vehicle_not_reached", vin=self.vehicle.vin, link=self.vehicle.link_kind, reason=reason)
         self._reported = reason
 
 

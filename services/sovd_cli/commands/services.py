@@ -6,11 +6,10 @@ import importlib.util
 import os
 import runpy
 import time
-from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +19,9 @@ from sovd_cli.health import DEFAULT_SECONDS, ask
 from sovd_cli.output import say
 
 RETRY_SECONDS = 1.0
+
+Facts = dict[str, Any]
+"""Of a vehicle, as the API takes them."""
 
 
 class Owner(StrEnum):
@@ -94,7 +96,9 @@ def simulate(
     simulator = _load("vehicle_simulator.__main__", "vehicle-simulator")
     if register:
         specs = _load("vehicle_simulator.fleet", "vehicle-simulator").simulated_fleet(vehicles, seed)
-        _register([(spec.vin, spec.make, spec.model, spec.year) for spec in specs] + [_unknown(v) for v in vin or []])
+        named = [{"vin": one, "make": "Simulated", "model": "Vehicle", "year": 2024} for one in vin or []]
+        fleet = named + [{"vin": spec.vin, "make": spec.make, "model": spec.model, "year": spec.year} for spec in specs]
+        _register(fleet if dial_in or not doip_port else _dialled_at(fleet, doip_port))
     given = {
         "VEHICLES": str(vehicles),
         "CONNECTOR_ADDRESS": connector,
@@ -110,16 +114,18 @@ def simulate(
     simulator.main()
 
 
-def _unknown(vin: str) -> tuple[str, str, str, int]:
-    return vin, "Simulated", "Vehicle", 2024
+def _dialled_at(fleet: list[Facts], first_port: int) -> list[Facts]:
+    """In the order in which the simulator gives them its ports."""
+    links = [{"kind": "doip", "address": f"127.0.0.1:{first_port + number}"} for number in range(len(fleet))]
+    return [facts | {"link": link} for facts, link in zip(fleet, links, strict=True)]
 
 
-def _register(vehicles: Iterable[tuple[str, str, str, int]]) -> None:
+def _register(fleet: list[Facts]) -> None:
     with open_api() as api:
         known = {vehicle["vin"] for vehicle in api.items("/api/v1/vehicles")}
-        missing = [vehicle for vehicle in vehicles if vehicle[0] not in known]
-        for vin, make, model, year in missing:
-            api.post("/api/v1/vehicles", {"vin": vin, "make": make, "model": model, "year": year})
+        missing = [facts for facts in fleet if facts["vin"] not in known]
+        for facts in missing:
+            api.post("/api/v1/vehicles", facts)
     say(f"added {len(missing)} vehicles to the fleet at {api.url}")
 
 

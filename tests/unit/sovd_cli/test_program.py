@@ -127,7 +127,7 @@ def test_migrate_that_fails_is_one_line(stranger: Sovd, tmp_path: Path) -> None:
     assert len(ran.err.splitlines()) == 1
 
 
-SIMULATOR_SETTINGS = ("VEHICLES", "CONNECTOR_ADDRESS", "SEED", "VINS", "FAULTS", "LEDGER_FILE")
+SIMULATOR_SETTINGS = ("VEHICLES", "CONNECTOR_ADDRESS", "SEED", "VINS", "FAULTS", "LEDGER_FILE", "DOIP_PORT", "DIAL_IN")
 
 
 def forget_simulator_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +150,8 @@ def test_simulate_hands_its_options_to_the_simulator(stranger: Sovd, monkeypatch
         "VINS": "A,B",
         "FAULTS": "silent",
         "LEDGER_FILE": None,
+        "DOIP_PORT": None,
+        "DIAL_IN": None,
     }
 
 
@@ -159,6 +161,11 @@ def test_simulate_registers_what_the_fleet_lacks(sovd: Sovd, api: FakeApi, monke
     ran = sovd("simulate", "--vehicles", "2", "--vin", VIN, "--register")
     assert (ran.code, ran.err) == (0, f"added 2 vehicles to the fleet at {sovd.url}\n")
     assert len(api.vehicles) == 3
+    dialled = sovd(
+        "simulate", "--vehicles", "0", "--vin", "W" * 17, "--register", "--doip-port", "13400", "--no-dial-in"
+    )
+    assert dialled.code == 0
+    assert api.vehicles[-1]["link"] == {"kind": "doip", "address": "127.0.0.1:13400"}
     assert "added 0" in sovd("simulate", "--vehicles", "2", "--register").err
 
 
