@@ -97,8 +97,10 @@ class DoipEntity:
             udp.close()
         if tcp is not None:
             tcp.close()
-        for connection in list(self._connections):
+        for connection in self._connections:
             connection.abort()
+        if handlers := {connection.handler for connection in self._connections} - {asyncio.current_task()}:
+            await asyncio.wait(handlers)
 
     # --- UDP
 
@@ -236,6 +238,7 @@ class _Connection:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.tester: int | None = None
+        self.handler = cast("asyncio.Task[None]", asyncio.current_task())
         self.alive = asyncio.Event()
         self._reader = reader
         self._writer = writer

@@ -80,6 +80,17 @@ def _installing() -> Iterator[None]:
         yield
 
 
+def find_tool(name: str, package: str) -> str:
+    """The path of a program that is no server; its Debian package is installed where that is possible."""
+    with _installing():
+        if shutil.which(name) is None:
+            _install([package])
+    path = shutil.which(name)
+    if path is None:
+        raise CannotStart(f"{name} is not installed; on Debian it is in the package {package}")
+    return path
+
+
 def _find(name: str) -> str | None:
     # The places come first: what Debian has on the PATH for RabbitMQ is a wrapper that insists on its own user.
     for place in _PLACES.get(name, ()):

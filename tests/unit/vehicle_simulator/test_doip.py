@@ -66,7 +66,6 @@ async def entity(faults: FaultScript) -> AsyncIterator[DoipEntity]:
     await made.start("127.0.0.1", 0)
     yield made
     await made.stop()
-    await asyncio.sleep(0)
 
 
 @contextlib.contextmanager

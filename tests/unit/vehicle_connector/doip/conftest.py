@@ -57,6 +57,8 @@ class Relay:
         # Replaces what comes by it, in each direction.
         self.corrupt: dict[str, Any] = {}
         self.delay_s = 0.0
+        # What passed, piece by piece, with its direction.
+        self.recorded: list[tuple[str, bytes]] = []
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -95,6 +97,7 @@ class Relay:
                     await asyncio.sleep(self.delay_s)
                 if corrupt := self.corrupt.get(direction):
                     data = corrupt(data)
+                self.recorded.append((direction, data))
                 left = self._left[direction]
                 writer.write(data if left is None else data[:left])
                 if left is not None:

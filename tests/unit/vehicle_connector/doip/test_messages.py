@@ -130,17 +130,21 @@ async def test_why_a_vehicle_cannot_be_dialled(entity: DoipEntity, address: str,
 
 
 async def test_whoever_speaks_another_protocol_is_not_a_vehicle() -> None:
+    ended = asyncio.Event()
+
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example.org ready\r\n")
         with contextlib.suppress(OSError):
             await reader.read()
         writer.close()
+        ended.set()
 
     server = await asyncio.start_server(greet, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(Unreachable, match="no DoIP header"):
             await DoipDialler(0x0E00).dial(vehicle(f"127.0.0.1:{port}"))
+        await asyncio.wait_for(ended.wait(), 5)
 
 
 async def test_an_announcement_hurries_the_next_try(worlds: Worlds) -> None:
