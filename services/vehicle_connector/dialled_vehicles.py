@@ -57,14 +57,17 @@ class DialledVehicles:
 
     def assign(self, assignments: wire.Assignments) -> None:
         """These and no others. One whose address has changed is dialled anew."""
-        vehicles = [] if self._sessions.draining else _vehicles_of(assignments)
-        wanted = {vehicle.vehicle_id: vehicle for vehicle in vehicles}
+        if self._sessions.draining:
+            return  # all are let go of, each when nothing runs
+        wanted = {vehicle.vehicle_id: vehicle for vehicle in _vehicles_of(assignments)}
         for vehicle_id, keeper in list(self._keepers.items()):
             if wanted.get(vehicle_id) != keeper.vehicle:
                 del self._keepers[vehicle_id]
                 self._end(keeper)
         for vehicle_id, vehicle in wanted.items():
-            if vehicle_id not in self._keepers:
+            if vehicle_id in self._keepers:
+                self._keepers[vehicle_id].hurry()  # the command service is back
+            else:
                 self._keepers[vehicle_id] = self._keeper(vehicle)
 
     def announced(self, vin: str) -> None:

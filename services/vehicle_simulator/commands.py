@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from service_kit.uds import is_functional
 from vehicle_simulator.data_identifiers import data_json, to_json
 from vehicle_simulator.ecus import ENGINE_ADDRESS, Ecu, VehicleModel
 from vehicle_simulator.failures import (
@@ -76,11 +77,6 @@ def stream(vehicle: VehicleModel, params: Params, now: float) -> Stream:
     plan = Stream(ecu, ids, interval_ms / 1000, max(1, int(duration_s * 1000 / interval_ms)))
     plan.responses(now)
     return plan
-
-
-def is_functional(address: int) -> bool:
-    """Does every ECU listen to this address? ISO 13400-2 group addresses and the functional CAN identifiers."""
-    return 0xE000 <= address <= 0xEFFF or address == 0x7DF or address >> 16 == 0x18DB
 
 
 def _ask_all(handler: "_Handler", vehicle: VehicleModel, params: Params, now: float) -> list[str]:

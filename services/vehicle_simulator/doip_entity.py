@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Any, cast
 from zlib import crc32
 
+from service_kit.uds import is_functional
 from vehicle_simulator import doip_messages as doip
-from vehicle_simulator.commands import is_functional
 from vehicle_simulator.doip_answers import Answers, Reply
 from vehicle_simulator.doip_messages import PayloadType
 from vehicle_simulator.ecus import ECU_TYPES

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from command_service.domain.lanes import is_functional, lane_key
+from command_service.domain.lanes import lane_key
+from service_kit.uds import is_functional
 
 MAX_STREAM_SECONDS = 3600
 

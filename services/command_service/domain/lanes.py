@@ -11,20 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from command_service.domain.command import ACTIVE, Command, Status
-
-# ISO 13400-2 table 13: functional group addresses; ISO 15765-4: 11-bit and 29-bit functional request identifiers.
-_FUNCTIONAL_DOIP = range(0xE000, 0xF000)
-_FUNCTIONAL_CAN_11_BIT = 0x7DF
-_FUNCTIONAL_CAN_29_BIT = range(0x18DB0000, 0x18DC0000)
-
-
-def is_functional(ecu_address: int) -> bool:
-    """Whether the address reaches several ECUs at once (ISO 13400-2, ISO 15765-4)."""
-    return (
-        ecu_address in _FUNCTIONAL_DOIP
-        or ecu_address == _FUNCTIONAL_CAN_11_BIT
-        or ecu_address in _FUNCTIONAL_CAN_29_BIT
-    )
+from service_kit.uds import is_functional
 
 
 def lane_key(vehicle_id: str, ecu_address: int, *, stream: bool = False) -> str:

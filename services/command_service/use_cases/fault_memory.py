@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from command_service.domain.command import Command
-from command_service.domain.lanes import is_functional
 from command_service.domain.results import RecordedResponse
 from command_service.use_cases.ports import Storage
 from service_kit.errors import NotFound
+from service_kit.uds import is_functional
 
 # Of a vehicle; what was read before them is not looked for.
 NEWEST_COMMANDS = 5000

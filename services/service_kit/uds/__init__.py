@@ -1,4 +1,4 @@
-"""Names of UDS negative response codes (ISO 14229-1:2020, Annex A)."""
+"""The vocabulary of UDS: negative response codes (ISO 14229-1:2020, Annex A) and who is addressed."""
 
 RESPONSE_PENDING = 0x78
 
@@ -70,3 +70,16 @@ def nrc_name(code: int) -> str:
     if name := NRC_NAMES.get(code):
         return name
     return "vehicleManufacturerSpecificConditionsNotCorrect" if 0xF0 <= code <= 0xFE else "ISOSAEReserved"
+
+
+# ISO 13400-2 table 13: functional group addresses; ISO 15765-4: 11-bit and 29-bit functional request identifiers.
+FUNCTIONAL_DOIP = range(0xE000, 0xF000)
+_FUNCTIONAL_CAN_11_BIT = 0x7DF
+_FUNCTIONAL_CAN_29_BIT = range(0x18DB0000, 0x18DC0000)
+
+
+def is_functional(ecu_address: int) -> bool:
+    """Whether the address reaches several ECUs at once (ISO 13400-2, ISO 15765-4)."""
+    return (
+        ecu_address in FUNCTIONAL_DOIP or ecu_address == _FUNCTIONAL_CAN_11_BIT or ecu_address in _FUNCTIONAL_CAN_29_BIT
+    )

@@ -107,6 +107,8 @@ class Execution:
     def __init__(self, hand_over: HandOver, push: Callable[[AttemptKey, Update], None]) -> None:
         self.command: VehicleCommand = hand_over.command
         self.begun = False
+        # Set once a part of it has taken effect: then it cannot be stopped as if nothing had happened.
+        self.changed_something = False
         # Set when somebody wants it stopped: by a user, or because its time is over.
         self.stop_requested = asyncio.Event()
         self._hand_over = hand_over

@@ -6,7 +6,8 @@ from typing import Any
 from uuid import uuid4
 
 from command_service.domain.command import Command
-from command_service.domain.lanes import is_functional, lane_key
+from command_service.domain.lanes import lane_key
+from service_kit.uds import is_functional
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 VEHICLE = "018f0000-0000-7000-8000-000000000001"

@@ -2,7 +2,8 @@ import pytest
 
 from command_service.domain.catalogue import CATALOGUE
 from command_service.domain.command import Status
-from command_service.domain.lanes import QueueEntry, Verdict, is_functional, lane_key, verdicts
+from command_service.domain.lanes import QueueEntry, Verdict, lane_key, verdicts
+from service_kit.uds import is_functional
 from tests.unit.command_service.builders import START, VEHICLE, after
 
 FUNCTIONAL = 0xE400

@@ -134,6 +134,7 @@ async def _clear_dtc(ecu: EcuSession, execution: Execution, params: Params) -> N
     codes = await _matching(ecu, execution, params["dtcCode"]) if "dtcCode" in params else [ALL_DTCS]
     for code in codes:
         await ecu.ask(execution, _clear(code))
+        execution.changed_something = True
     await execution.respond({"ecuAddress": f"0x{ecu.address:X}"})
 
 

@@ -150,7 +150,7 @@ class EcuSession:
     # --- one exchange
 
     async def _exchange(self, execution: Execution, request: bytes) -> bytes:
-        if execution.stop_requested.is_set():
+        if execution.stop_requested.is_set() and not execution.changed_something:
             raise TimedOut if execution.seconds_left <= 0 else Stopped
         try:
             self._forget_unread()

@@ -8,8 +8,6 @@ from vehicle_connector.links.doip.commands import fault_count, responses_to, sim
 from vehicle_connector.links.doip.ecu import Negative, is_answer, is_pending, is_refusal
 from vehicle_connector.links.doip.entity import ACK_SECONDS, ConnectionLost, EntityConnection, Frame, Inbox
 
-# ISO 13400-2 Table 13; the lanes of the command service know the same.
-FUNCTIONAL = range(0xE000, 0xF000)
 # Nobody knows how many ECUs there are: those that answer do so within P2, which gateways make a little longer.
 _WINDOW_SECONDS = 1.0
 

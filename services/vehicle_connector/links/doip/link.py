@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 from service_kit.logging import get_logger
+from service_kit.uds import FUNCTIONAL_DOIP
 from vehicle_connector.links.dialled import Connection, DialledVehicle, Execution, Unreachable
 from vehicle_connector.links.doip import commands, functional
 from vehicle_connector.links.doip.ecu import EcuSession
@@ -103,7 +104,7 @@ class DoipConnection:
 
     async def execute(self, execution: Execution) -> None:
         address = commands.ecu_address(execution.parameters)
-        if address in functional.FUNCTIONAL:
+        if address in FUNCTIONAL_DOIP:
             await functional.run(self._connection, address, execution)
         else:
             await commands.run(self._ecu(address), execution)

@@ -15,6 +15,7 @@ from tests.support.waiting import until
 from tests.unit.vehicle_connector.conftest import World, Worlds
 from tests.unit.vehicle_connector.fake_command_service import vehicle_id_of
 from tests.unit.vehicle_connector.ids import command_id
+from vehicle_connector.links.doip import functional
 from vehicle_simulator.doip_entity import DoipEntity
 from vehicle_simulator.ecus import VehicleModel, VehicleSpec
 from vehicle_simulator.faults import FaultScript, parse_fault
@@ -199,6 +200,12 @@ async def bench_of(
 
 def dialled(address: str, vin: str = VIN, kind: str = "doip") -> wire.DialledVehicle:
     return wire.DialledVehicle(vehicle_id=vehicle_id_of(vin), vin=vin, link_kind=kind, address=address)
+
+
+@pytest.fixture(autouse=True)
+def _short_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated ECUs need no second to answer."""
+    monkeypatch.setattr(functional, "_WINDOW_SECONDS", 0.25)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from tests.unit.vehicle_connector.doip.conftest import bench_of
 from tests.unit.vehicle_connector.doip.test_catalogue import seed_key
 
 TESTER_PORT, ENTITY_PORT = 50_000, 13_400
+# Of its expert information.
+ERROR = 0x00800000
 
 
 def capture(recorded: Iterable[tuple[str, bytes]], file: Path) -> Path:
@@ -27,12 +29,21 @@ def capture(recorded: Iterable[tuple[str, bytes]], file: Path) -> Path:
     return file
 
 
-def dissected(file: Path, shown: str, *fields: str) -> list[list[str]]:
-    """The fields of the packets that a display filter shows."""
+def dissected(file: Path) -> list[dict[str, str]]:
+    """What tshark makes of each packet."""
+    fields = ("doip.type", "uds.sid", "_ws.malformed", "_ws.expert.severity", "_ws.expert.message")
     chosen = [option for field in fields for option in ("-e", field)]
-    command = [find_tool("tshark", "tshark"), "-r", str(file), "-Y", shown, "-T", "fields", *chosen]
+    command = [find_tool("tshark", "tshark"), "-r", str(file), "-T", "fields", *chosen]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [line.split("\t") for line in done.stdout.splitlines()]
+    return [dict(zip(fields, line.split("\t"), strict=True)) for line in done.stdout.splitlines()]
+
+
+def values(packets: list[dict[str, str]], field: str) -> set[int]:
+    return {int(value, 0) for packet in packets for value in packet[field].split(",") if value}
+
+
+def is_wrong(packet: dict[str, str]) -> bool:
+    return bool(packet["_ws.malformed"]) or ERROR in values([packet], "_ws.expert.severity")
 
 
 async def test_nothing_of_a_conversation_is_malformed(worlds: Worlds, tmp_path: Path) -> None:
@@ -46,13 +57,19 @@ async def test_nothing_of_a_conversation_is_malformed(worlds: Worlds, tmp_path: 
         await bench.completed("ClearDTC", ecuAddress="0xE400")
         await bench.run("ReadDTC", ecuAddress="0x99")
         await bench.completed("ECUReset", resetType="hard")
-        file = capture(bench.relay.recorded, tmp_path / "doip.pcapng")
-    assert (
-        dissected(file, "_ws.malformed || _ws.expert.severity >= 8388608", "frame.number", "_ws.expert.message") == []
-    )
-    types = {kind for row in dissected(file, "doip", "doip.type") for kind in row[0].split(",")}
-    assert types == {"0x0005", "0x0006", "0x8001", "0x8002", "0x8003"}
-    services = {int(sid, 0) for row in dissected(file, "uds", "uds.sid") for sid in row[0].split(",")}
-    assert services >= {0x10, 0x11, 0x14, 0x19, 0x22, 0x27, 0x2E, 0x31, 0x3E}
-    # Every byte was taken for DoIP.
-    assert len(dissected(file, "doip", "frame.number")) == len(dissected(file, "tcp.len > 0", "frame.number"))
+        packets = dissected(capture(bench.relay.recorded, tmp_path / "doip.pcapng"))
+    wrong = [
+        packet for packet in packets if packet["_ws.malformed"] or ERROR in values([packet], "_ws.expert.severity")
+    ]
+    assert wrong == []
+    assert len(packets) == len(bench.relay.recorded)
+    assert all(packet["doip.type"] for packet in packets)
+    assert values(packets, "doip.type") == {0x0005, 0x0006, 0x8001, 0x8002, 0x8003}
+    assert values(packets, "uds.sid") >= {0x10, 0x11, 0x14, 0x19, 0x22, 0x27, 0x2E, 0x31, 0x3E}
+
+
+def test_what_is_malformed_is_seen(tmp_path: Path) -> None:
+    """The other test can fail."""
+    without_a_code = bytes.fromhex("02FD800200000004 00100E00")
+    (packet,) = dissected(capture([("down", without_a_code)], tmp_path / "bad.pcapng"))
+    assert is_wrong(packet)
