@@ -53,10 +53,12 @@ def add(
     make: Annotated[str, typer.Option()],
     model: Annotated[str, typer.Option()],
     year: Annotated[int, typer.Option()],
+    doip: Annotated[str | None, typer.Option(help="Dial it by DoIP: host[:port], or discover.")] = None,
+    sovd: Annotated[str | None, typer.Option(help="Call its SOVD server: https://….")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Register a vehicle that dials in (admin)."""
-    body = {"vin": vin, "make": make, "model": model, "year": year, "link": {"kind": "session"}}
+    """Register a vehicle (admin). It dials in, unless an address says how to reach it."""
+    body = {"vin": vin, "make": make, "model": model, "year": year, "link": _link(doip, sovd)}
     with open_api() as api:
         vehicle = api.post("/api/v1/vehicles", body)
     print_json(vehicle) if as_json else say(f"added {vin} ({vehicle['vehicle_id']})")
@@ -69,6 +71,13 @@ def remove(vin: Vin) -> None:
         vehicle = find_vehicle(api, vin)
         api.delete(f"/api/v1/vehicles/{vehicle['vehicle_id']}")
     say(f"removed {vehicle['vin']}")
+
+
+def _link(doip: str | None, sovd: str | None) -> dict[str, str]:
+    given = [{"kind": kind, "address": address} for kind, address in (("doip", doip), ("sovd", sovd)) if address]
+    if len(given) > 1:
+        raise CliError("give --doip or --sovd, not both")
+    return given[0] if given else {"kind": "session"}
 
 
 def find_vehicle(api: Api, vin: str) -> dict[str, Any]:

@@ -50,6 +50,14 @@ def test_add_and_remove_a_vehicle(sovd: Sovd, api: FakeApi) -> None:
     assert api.vehicles == []
 
 
+@pytest.mark.parametrize(("kind", "address"), [("doip", "192.0.2.10:13400"), ("sovd", "https://192.0.2.10/sovd")])
+def test_a_vehicle_that_is_dialled_is_added_with_its_address(sovd: Sovd, api: FakeApi, kind: str, address: str) -> None:
+    facts = ("vehicles", "add", "W" * 17, "--make", "M", "--model", "E", "--year", "2024")
+    assert sovd(*facts, f"--{kind}", address).code == 0
+    assert api.vehicles[-1]["link"] == {"kind": kind, "address": address}
+    assert "not both" in sovd(*facts, "--doip", address, "--sovd", address).err
+
+
 def test_command_types(sovd: Sovd) -> None:
     assert "ecuAddress*, statusMask" in sovd("command-types").out
     assert sovd("command-types", "--json").documents == [READ_DTC]

@@ -453,7 +453,7 @@ class SessionClosed(_message.Message):
     vehicle_id: _builtins.str
     session_epoch: _builtins.int
     reason: _builtins.str
-    """"closed", "heartbeat_lost", "superseded", "draining"."""
+    """"closed", "heartbeat_lost", "superseded", "draining", "lease_lapsed"."""
     def __init__(
         self,
         *,
