@@ -169,7 +169,8 @@ class _Keeper:
             if self._link is not None:
                 self._backoff.reset()
                 self._reported = ""
-                _log.info("vehicle_connection_ended", vin=self.vehicle.vin, reason=await self._link.lasts())
+                reason = await self._link.lasts()
+                _log.info("vehicle_connection_ended", vin=self.vehicle.vin, reason=reason)
                 self._sessions.end(self._link, "closed")
         finally:
             await self._hang_up(connection)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,11 +32,13 @@ class Witness(UdsServers):
     def __init__(self, vehicle: VehicleModel) -> None:
         super().__init__(vehicle)
         self.answers: list[tuple[bytes, bytes | None]] = []
+        # What an ECU's answers become on their way.
+        self.spoil: Callable[[bytes], bytes] | None = None
 
     def answer(self, address: int, request: bytes, now: float, *, functional: bool = False) -> bytes | None:
         answer = super().answer(address, request, now, functional=functional)
         self.answers.append((request, answer))
-        return answer
+        return self.spoil(answer) if self.spoil and answer and request[0] != 0x3E else answer
 
     def executed(self, command_name: str) -> int:
         return sum(
@@ -58,6 +60,7 @@ class Relay:
         # Replaces what comes by it, in each direction.
         self.corrupt: dict[str, Any] = {}
         self.delay_s = 0.0
+        self.byte_by_byte = False
         # What passed, piece by piece, with its direction.
         self.recorded: list[tuple[str, bytes]] = []
 
@@ -100,7 +103,9 @@ class Relay:
                     data = corrupt(data)
                 self.recorded.append((direction, data))
                 left = self._left[direction]
-                writer.write(data if left is None else data[:left])
+                for piece in _bytes_of(data) if self.byte_by_byte else [data if left is None else data[:left]]:
+                    writer.write(piece)
+                    await asyncio.sleep(0)
                 if left is not None:
                     self._left[direction] = left - len(data)
                     if left <= len(data):
@@ -110,6 +115,10 @@ class Relay:
             pass
         finally:
             writer.transport.abort()
+
+
+def _bytes_of(data: bytes) -> list[bytes]:
+    return [data[at : at + 1] for at in range(len(data))]
 
 
 @dataclass

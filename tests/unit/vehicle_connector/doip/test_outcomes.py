@@ -1,6 +1,7 @@
 """Whatever happens to the connection or the ECU: the outcome is truthful, nothing hangs, nothing is done twice."""
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.unit.vehicle_connector.conftest import Worlds
 from tests.unit.vehicle_connector.doip.conftest import VIN, Bench, bench_of, dialled
 from tests.unit.vehicle_connector.fake_command_service import FakeCommandService
 from vehicle_connector.links.doip import ecu as ecu_module
+from vehicle_simulator.fault_memory import FaultMemory, FaultType, StoredFault
 
 # DoIP header, addresses, UDS bytes. Up: tester present, then 0x14 FF FF FF. Down: two acknowledgements, two answers.
 UP = (8 + 4 + 2) + (8 + 4 + 4)
@@ -164,6 +166,57 @@ async def test_slow_bytes_are_no_trouble(bench: Bench) -> None:
     await bench.completed("ReadDTC")
 
 
+async def test_messages_that_arrive_in_single_bytes(bench: Bench) -> None:
+    bench.relay.byte_by_byte = True
+    await bench.completed("ClearDTC")
+    await bench.completed("ReadDTC")
+
+
+async def test_an_answer_of_many_kilobytes_is_recorded_as_fast_as_that_goes(bench: Bench) -> None:
+    faults = [StoredFault(FaultType(0x100000 + number, "", 3), 0x2F) for number in range(3000)]
+    bench.vehicle.ecu(0x10).memory = FaultMemory(faults)
+    responses = await bench.completed("ReadDTC")
+    assert [response.get("code") for response in responses[:-1]] == [f"0x{fault.type.code:06X}" for fault in faults]
+    assert responses[-1] == {"ecuAddress": "0x10", "count": 3000}
+
+
+CATALOGUE: list[tuple[str, dict[str, Any]]] = [
+    ("ReadDTC", {}),
+    ("ReadDTCDetails", {"dtcCode": "0x042011"}),
+    ("ClearDTC", {"dtcCode": "P0420"}),
+    ("ReadDataByID", {"dataId": "0xF190"}),
+    ("WriteDataByID", {"dataId": "0xF198", "value": "0x53"}),
+    ("RoutineControl", {"routineId": "0x0203", "action": "start"}),
+    ("ECUReset", {"resetType": "soft"}),
+    ("StreamDataByID", {"dataIds": ["0xF40C"], "interval_ms": 10, "duration_s": 0.03}),
+    ("ReadDTC", {"ecuAddress": "0xE400"}),
+]
+
+
+@pytest.mark.parametrize(("name", "params"), CATALOGUE, ids=lambda value: value if isinstance(value, str) else "")
+async def test_any_answer_ends_the_command_and_harms_nothing_else(
+    bench: Bench, name: str, params: dict[str, Any]
+) -> None:
+    chance = random.Random(name)
+    for _ in range(12):
+        bench.witness.spoil = lambda answer: _spoilt(answer, chance)
+        _, outcome = await bench.run(name, **params)
+        assert outcome.kind in (Outcome.COMPLETED, Outcome.FAILED), outcome
+        known = ("BAD_VEHICLE_RESPONSE", "NEGATIVE_RESPONSE", "DTC_NOT_STORED", "ECU_NOT_REACHABLE")
+        assert outcome.kind == Outcome.COMPLETED or outcome.code in known, outcome
+    bench.witness.spoil = None
+    await bench.completed("ReadDTC")
+    assert bench.sessions == 1
+
+
+def _spoilt(answer: bytes, chance: random.Random) -> bytes:
+    """Cut off, changed in one byte, or anything at all. Never response pending, which would be waited for."""
+    cut, at = chance.randrange(1, len(answer) + 1), chance.randrange(len(answer))
+    changed = answer[:at] + bytes((chance.randrange(256),)) + answer[at + 1 :]
+    spoilt = chance.choice((answer, answer[:cut], changed, chance.randbytes(chance.randrange(1, 20))))
+    return answer if spoilt[:1] == b"\x7f" and spoilt[2:] in (b"\x78", b"\x21") else spoilt
+
+
 # --- cancels
 
 
@@ -220,6 +273,26 @@ async def test_a_lease_that_lapses_lets_idle_vehicles_go(worlds: Worlds) -> None
         await bench.world.service.start()
         await until(lambda: bench.sessions == 2)
         assert [end.reason for end in bench.world.service.closed] == ["lease_lapsed"]
+
+
+async def test_a_stopping_connector_finishes_what_runs_and_lets_the_vehicle_go(worlds: Worlds) -> None:
+    async with bench_of(worlds, {"drain_seconds": 8, "move_spread_seconds": 2}) as bench:
+        bench.script("pending:pending=3,seconds=0.1,command=ClearDTC")
+        command = await bench.dispatch("ClearDTC")
+        await until(lambda: bench.progress(command))
+        await bench.world.connector.stop()
+        assert (await bench.outcome(command)).kind == Outcome.COMPLETED
+        assert [end.reason for end in bench.world.service.closed] == ["closed"]
+        await until(lambda: not bench.entity.connections)
+
+
+async def test_a_connector_that_has_no_more_time_says_that_the_fate_is_unknown(worlds: Worlds) -> None:
+    async with bench_of(worlds) as bench:
+        bench.script("pending:pending=100,seconds=0.1,command=ClearDTC")
+        command = await bench.dispatch("ClearDTC")
+        await until(lambda: bench.progress(command))
+        await bench.world.connector.stop()
+        assert (await bench.outcome(command)).kind == Outcome.LOST
 
 
 async def test_an_unknown_kind_of_link_harms_nobody(bench: Bench) -> None:
