@@ -246,7 +246,7 @@ class DialledLink:
     def close(self) -> None:
         self.ended = True
         for execution, task in list(self._running.values()):
-            if execution.begun:
+            if execution.begun and execution.seconds_left > 0:
                 execution.finish_now(End.LOST, "VEHICLE_CONNECTION_LOST", "The connection to the vehicle was closed.")
             task.cancel()
 
@@ -288,7 +288,9 @@ class DialledLink:
         except CommandFailed as failure:
             return End.FAILED, failure.code, failure.message, failure.nrc
         except FateUnknown as unknown:
-            return (End.LOST, "VEHICLE_CONNECTION_LOST", str(unknown), 0) if execution.begun else None
+            # That its time is over has been said already.
+            settled = not execution.begun or execution.seconds_left <= 0
+            return None if settled else (End.LOST, "VEHICLE_CONNECTION_LOST", str(unknown), 0)
         except Stopped:
             return End.CANCELLED, "CANCELLED", "Stopped as asked.", 0
         except Exception as error:

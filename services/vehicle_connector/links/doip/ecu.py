@@ -9,7 +9,8 @@ What keeps an outcome truthful:
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from udsoncan.services.Authentication import Authentication
 from udsoncan.services.DiagnosticSessionControl import DiagnosticSessionControl
@@ -67,6 +68,8 @@ class EcuSession:
         self._security = security
         self._inbox = connection.inbox(address)
         self._lock = asyncio.Lock()
+        self._waiting = 0
+        self._wanted = asyncio.Event()
         self._in_doubt = True
         self._session_until = 0.0
         self._keeper: asyncio.Task[None] | None = None
@@ -78,12 +81,28 @@ class EcuSession:
     async def ask(self, execution: Execution, request: bytes) -> bytes:
         """The positive answer. Session and security are seen to when the ECU asks for them: what it refuses it has not
         done, so it is asked again. Raises what links raise (see dialled.py)."""
-        async with self._lock:
+        async with self._turn():
             try:
                 return await self._insist(execution, request)
             finally:
                 if self._in_session:
                     self._session_until = time.monotonic() + _SESSION_SECONDS
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One request at a time; who still waits for a late answer makes room."""
+        self._waiting += 1
+        self._wanted.set()
+        try:
+            await self._lock.acquire()
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._wanted.clear()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     # --- one request, with what it takes
 
@@ -193,18 +212,24 @@ class EcuSession:
         return answer
 
     async def _next_answer(self, execution: Execution) -> bytes:
-        """The ECU's next message, for as long as the command has time and nobody wants it stopped."""
+        """The ECU's next message, for as long as the command has time and nobody wants it stopped. What cannot be
+        repeated is waited for beyond that, until the ECU is wanted: it tells what came of it after all."""
         receiving = asyncio.ensure_future(self._receive_data())
         stopping = asyncio.ensure_future(execution.stop_requested.wait())
+        wanted = asyncio.ensure_future(self._wanted.wait())
         waits = {receiving, stopping} if execution.command.repeatable else {receiving}
         try:
             await asyncio.wait(waits, timeout=max(0.0, execution.seconds_left), return_when=asyncio.FIRST_COMPLETED)
-            if receiving.done():
-                return receiving.result()
-            raise TimedOut if execution.seconds_left <= 0 else Stopped
+            if not receiving.done() and execution.seconds_left > 0:
+                raise Stopped
+            if not receiving.done() and not execution.command.repeatable:
+                await asyncio.wait({receiving, wanted}, return_when=asyncio.FIRST_COMPLETED)
+            if not receiving.done():
+                raise TimedOut
+            return receiving.result()
         finally:
-            receiving.cancel()
-            stopping.cancel()
+            for task in (receiving, stopping, wanted):
+                task.cancel()
 
     async def _receive_data(self) -> bytes:
         while (frame := await self._receive()).nack is not None:

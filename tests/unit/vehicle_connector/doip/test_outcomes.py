@@ -106,6 +106,16 @@ async def test_silence_ends_with_the_timeout_and_the_next_command_is_not_confuse
     assert bench.witness.executed("ClearDTC") == 1
 
 
+async def test_what_came_of_it_after_the_timeout_is_kept_as_evidence(bench: Bench) -> None:
+    bench.script("slow:seconds=0.5,times=1,command=ClearDTC")
+    late = await bench.dispatch("ClearDTC", timeout_ms=200)
+    assert (await bench.outcome(late)).kind == Outcome.TIMED_OUT
+    await until(lambda: len(bench.world.service.results(late)) == 3)
+    _, answer, end = bench.world.service.results(late)
+    assert answer.response == '{"ecuAddress":"0x10"}'
+    assert end.outcome.kind == Outcome.COMPLETED
+
+
 async def test_a_silent_ecu_that_is_asked_again_is_told_apart_from_one_that_is_not_there(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
