@@ -77,6 +77,9 @@ class TimedOut(Exception):
     """The command's timeout is over."""
 
 
+LINK_OUTCOMES = (CommandFailed, FateUnknown, Stopped, NotSent, TimedOut)
+
+
 @dataclass(frozen=True, slots=True)
 class DialledVehicle:
     """A vehicle that is assigned to this connector."""

@@ -158,13 +158,12 @@ class EcuSession:
 
     async def _authenticate(self, execution: Execution) -> None:
         """0x29, by whatever the operator plugged in."""
-        assert self._security.authenticate is not None
 
         async def ask(parameters: bytes) -> bytes:
             answer = await self._exchange(execution, bytes((Authentication.request_id(),)) + parameters)
             return answer[1:]
 
-        await self._security.authenticate(ask, self._security.vin, self.address)
+        await self._security.unlock(ask, self.address)
 
     # --- one exchange
 

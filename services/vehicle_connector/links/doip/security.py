@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from service_kit.logging import get_logger
-from vehicle_connector.links.dialled import CommandFailed
+from vehicle_connector.links.dialled import LINK_OUTCOMES, CommandFailed
 
 _log = get_logger(__name__)
 
@@ -47,6 +47,17 @@ class Security:
     level: int = 1
     seed_key: SeedKey | None = None
     authenticate: Authenticate | None = None
+
+    async def unlock(self, ask: Ask, ecu_address: int) -> None:
+        """0x29; what the ECU refuses, and what else links raise, comes through."""
+        assert self.authenticate is not None
+        try:
+            await self.authenticate(ask, self.vin, ecu_address)
+        except LINK_OUTCOMES:
+            raise
+        except Exception as error:
+            _log.error("authentication_failed", vin=self.vin, exc_info=error)
+            raise CommandFailed("AUTHENTICATION_FAILED", "the authentication failed; the log says why") from None
 
     async def key(self, seed: bytes, ecu_address: int) -> bytes:
         assert self.seed_key is not None

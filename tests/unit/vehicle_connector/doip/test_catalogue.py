@@ -10,6 +10,7 @@ from tests.support.waiting import until
 from tests.unit.vehicle_connector.conftest import Worlds
 from tests.unit.vehicle_connector.doip.conftest import VIN, Bench, bench_of
 from vehicle_connector.links.doip import ecu as ecu_module
+from vehicle_connector.links.doip.security import Ask
 from vehicle_simulator.data_identifiers import VIN_ID
 from vehicle_simulator.uds_server import key_of
 
@@ -211,3 +212,27 @@ async def test_a_key_that_does_not_fit(worlds: Worlds, function: str, code: str,
         outcome = await _write_secured(bench)
         assert (outcome.kind, outcome.code, outcome.nrc) == (Outcome.FAILED, code, nrc)
         assert bench.witness.executed("WriteDataByID") == 0
+
+
+async def authenticates(ask: Ask, vin: str, ecu_address: int) -> None:
+    assert (vin, ecu_address) == (VIN, 0x10)
+
+
+async def asks(ask: Ask, vin: str, ecu_address: int) -> None:
+    await ask(b"\x08")  # authentication configuration, which simulated ECUs do not know
+
+
+async def breaks(ask: Ask, vin: str, ecu_address: int) -> None:
+    raise OSError("the certificate is lost")
+
+
+@pytest.mark.parametrize(
+    ("function", "code", "nrc"),
+    [("authenticates", "", 0), ("asks", "NEGATIVE_RESPONSE", 0x11), ("breaks", "AUTHENTICATION_FAILED", 0)],
+)
+async def test_authentication_is_what_the_operator_plugs_in(worlds: Worlds, function: str, code: str, nrc: int) -> None:
+    async with bench_of(worlds, {"doip_authentication": f"{__name__}:{function}"}) as bench:
+        bench.script("negative:nrc=0x34,times=1,command=WriteDataByID")
+        _, outcome = await bench.run("WriteDataByID", dataId="0xF198", value="0x53")
+        assert (outcome.code, outcome.nrc) == (code, nrc)
+        assert bench.witness.executed("WriteDataByID") == (0 if code else 1)
