@@ -53,9 +53,11 @@ class DoipPorts:
 
 
 class SimulatedVehicle:
-    """One vehicle: its ECUs, its session and its DoIP entity."""
+    """One vehicle: its ECUs, its session and, where it can be dialled, its DoIP entity."""
 
-    def __init__(self, spec: VehicleSpec, model: VehicleModel, session: ScriptedSession, doip: DoipEntity) -> None:
+    def __init__(
+        self, spec: VehicleSpec, model: VehicleModel, session: ScriptedSession, doip: DoipEntity | None
+    ) -> None:
         self.spec = spec
         self.model = model
         self.session = session
@@ -115,11 +117,10 @@ class Fleet:
         await self._broken
 
     async def _listen(self) -> None:
-        if self._doip is None:
-            return
         for number, vehicle in enumerate(self.vehicles.values()):
-            await vehicle.doip.start(self._doip.host, self._doip.first and self._doip.first + number)
-            _log.info("doip_listening", vin=vehicle.vin, host=vehicle.doip.host, port=vehicle.doip.port)
+            if self._doip is not None and (entity := vehicle.doip) is not None:
+                await entity.start(self._doip.host, self._doip.first and self._doip.first + number)
+                _log.info("doip_listening", vin=vehicle.vin, host=entity.host, port=entity.port)
 
     def start_vehicle(self, vin: str) -> None:
         """Switch on a vehicle that was stopped."""
@@ -137,7 +138,7 @@ class Fleet:
     async def close(self) -> None:
         """All vehicles say goodbye; what they hold is lost, what they did is in the ledger."""
         await asyncio.gather(*(vehicle.session.stop() for vehicle in self.vehicles.values()))
-        await asyncio.gather(*(vehicle.doip.stop() for vehicle in self.vehicles.values()))
+        await asyncio.gather(*(vehicle.doip.stop() for vehicle in self.vehicles.values() if vehicle.doip))
         await self._connections.close()
         self._ledger.close()
 
@@ -152,6 +153,8 @@ class Fleet:
         identity = Identity(spec.vin, vehicle_credential(self._secret, spec.vin), _ECUS, SOFTWARE_VERSION)
         session = ScriptedSession(identity, executor, self._ledger, self._connections, self._gate, self._policy)
         executor.session = session
-        announce_to = self._doip.announce_to if self._doip else None
-        doip = DoipEntity(spec.vin, UdsServers(model), self.faults, latency_s=self._latency_s, announce_to=announce_to)
-        return SimulatedVehicle(spec, model, session, doip)
+        return SimulatedVehicle(spec, model, session, self._entity(model, self._doip) if self._doip else None)
+
+    def _entity(self, model: VehicleModel, ports: DoipPorts) -> DoipEntity:
+        servers, announce_to = UdsServers(model), ports.announce_to
+        return DoipEntity(model.spec.vin, servers, self.faults, latency_s=self._latency_s, announce_to=announce_to)

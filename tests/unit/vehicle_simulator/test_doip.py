@@ -12,14 +12,19 @@ import udsoncan
 from doipclient import messages
 from doipclient.client import DoIPClient
 from doipclient.connectors import DoIPClientUDSConnector
+from pydantic import SecretStr
 from udsoncan.client import Client
 from udsoncan.exceptions import NegativeResponseException, TimeoutException
 from udsoncan.services.DiagnosticSessionControl import DiagnosticSessionControl
 from udsoncan.services.ECUReset import ECUReset
 
+from tests.support.local_servers import free_port
+from tests.support.waiting import until
+from vehicle_simulator.composition import build_fleet
 from vehicle_simulator.doip_entity import LOGICAL_ADDRESS, DoipEntity
 from vehicle_simulator.ecus import VehicleModel, VehicleSpec
 from vehicle_simulator.faults import FaultScript, parse_fault
+from vehicle_simulator.settings import Settings
 from vehicle_simulator.uds_server import UdsServers, key_of
 
 VIN = "WDD1234567890ABCD"
@@ -343,3 +348,29 @@ async def test_duplicates_and_garbage_reach_the_client(entity: DoipEntity, scrip
             return [bytes(client.receive_diagnostic(timeout=2)) for _ in range(2)]  # type: ignore[no-untyped-call]
 
     assert await asyncio.to_thread(frames) == [bytes.fromhex("00BADBAD"), b"\x62\xf1\x90" + VIN.encode()]
+
+
+# --- the fleet
+
+
+async def test_a_fleet_that_only_waits_to_be_dialled() -> None:
+    settings = Settings(
+        vehicle_credential_secret=SecretStr("a secret that nobody asks for"),
+        vehicles=2,
+        dial_in=False,
+        doip_port=0,
+        doip_host="127.0.0.1",
+        doip_announce_to=f"127.0.0.1:{free_port()}",
+    )
+    fleet = build_fleet(settings)
+    running = asyncio.create_task(fleet.run())
+    entities = [entity for vehicle in fleet.vehicles.values() if (entity := vehicle.doip)]
+    await until(lambda: all(entity.port for entity in entities))
+    for entity in entities:
+        read = await ask(entity, lambda client: client.read_data_by_identifier([0xF190]))
+        assert read is not None
+        assert read.service_data.values[0xF190] == entity.vin.encode()
+    assert fleet.connected_count == 0
+    running.cancel()
+    await fleet.close()
+    assert [entity.connections for entity in entities] == [0, 0]

@@ -10,6 +10,8 @@ from vehicle_connector.links.doip.entity import ACK_SECONDS, ConnectionLost, Ent
 
 # Nobody knows how many ECUs there are: those that answer do so within P2, which gateways make a little longer.
 _WINDOW_SECONDS = 1.0
+# How often it is looked whether there is still time.
+_LOOK_SECONDS = 0.1
 
 
 async def run(connection: EntityConnection, address: int, execution: Execution) -> None:
@@ -54,23 +56,27 @@ async def _collect(
     await _acknowledged(connection, inbox)
     answers: dict[int, bytes] = {}
     waiting_for: set[int] = set()
-    loop = asyncio.get_running_loop()
-    window_ends = loop.time() + _WINDOW_SECONDS
-    while True:
-        left = execution.seconds_left if waiting_for else min(window_ends - loop.time(), execution.seconds_left)
-        frame = await _next(inbox, left)
+    clock = asyncio.get_running_loop().time
+    window_ends = clock() + _WINDOW_SECONDS
+    while waiting_for or clock() < window_ends:
+        _check_time(execution)
+        frame = await _next(inbox, _LOOK_SECONDS if waiting_for else min(_LOOK_SECONDS, window_ends - clock()))
         if frame is None:
-            if waiting_for:  # one said that it would answer later
-                raise TimedOut
-            return answers
-        if execution.stop_requested.is_set() and execution.command.repeatable:
-            raise Stopped
+            continue
         if is_pending(frame.data, request):
             waiting_for.add(frame.ecu)
             await execution.progress(RESPONSE_PENDING, f"{nrc_name(RESPONSE_PENDING)} (ECU 0x{frame.ecu:X})")
         elif is_answer(frame.data, request) or is_refusal(frame.data, request):
             waiting_for.discard(frame.ecu)
             answers.setdefault(frame.ecu, frame.data)
+    return answers
+
+
+def _check_time(execution: Execution) -> None:
+    if execution.seconds_left <= 0:
+        raise TimedOut
+    if execution.stop_requested.is_set() and execution.command.repeatable:
+        raise Stopped
 
 
 async def _acknowledged(connection: EntityConnection, inbox: Inbox) -> None:

@@ -134,6 +134,36 @@ async def test_what_no_ecu_knows_and_what_cannot_be_said_to_all(bench: Bench) ->
     assert (outcome.kind, outcome.code) == (Outcome.FAILED, "UNSUPPORTED_COMMAND")
 
 
+async def test_ecus_that_need_a_while_are_waited_for_and_named(bench: Bench) -> None:
+    bench.script("pending:pending=1,seconds=0.4,command=ReadDTC")
+    command = await bench.dispatch("ReadDTC", ecuAddress="0xE400")
+    assert (await bench.outcome(command)).kind == Outcome.COMPLETED
+    assert bench.progress(command) == [0x78] * 6
+    assert len(bench.responses(command)) >= 3
+
+
+async def test_what_all_refuse_is_refused(bench: Bench) -> None:
+    bench.script("negative:nrc=0x22,command=ClearDTC")
+    _, outcome = await bench.run("ClearDTC", ecuAddress="0xE400")
+    assert (outcome.code, outcome.nrc) == ("NEGATIVE_RESPONSE", 0x22)
+
+
+async def test_asking_all_is_stopped_times_out_and_loses_its_connection_like_any_other(bench: Bench) -> None:
+    bench.script("pending:pending=100,seconds=0.1,times=18,command=ReadDTC")
+    stopped = await bench.dispatch("ReadDTC", ecuAddress="0xE400")
+    await until(lambda: bench.progress(stopped))
+    await bench.world.dispatch.cancel(stopped)
+    assert (await bench.outcome(stopped)).kind == Outcome.CANCELLED
+    assert (await bench.outcome(await bench.dispatch("ReadDTC", ecuAddress="0xE400", timeout_ms=300))).kind == (
+        Outcome.TIMED_OUT
+    )
+    sessions = bench.sessions
+    bench.relay.cut_after("down", 3)
+    lost = await bench.dispatch("ClearDTC", ecuAddress="0xE400")
+    assert (await bench.outcome(lost)).kind == Outcome.LOST
+    await bench.redialled(sessions)
+
+
 @pytest.mark.parametrize(
     ("address", "code", "message"),
     [
