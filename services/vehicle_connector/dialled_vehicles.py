@@ -184,7 +184,8 @@ class _Keeper:
         if answer.error_code:
             self._report(f"{answer.error_code}: {answer.error_message}")
             return None
-        link = DialledLink(answer.vehicle_id, answer.session_epoch, connection, self._events)
+        kind = self.vehicle.link_kind
+        link = DialledLink(kind, answer.vehicle_id, answer.session_epoch, connection, self._events)
         if self._sessions.open(link, (), answer.take_ups) is None:
             self._stream.session_closed(link.vehicle_id, link.session_epoch, "superseded")
             return None

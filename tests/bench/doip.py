@@ -108,7 +108,9 @@ async def own_round_trip(port: int) -> Callable[[], Awaitable[object]]:
 async def dialled(entity: DoipEntity) -> Client:
     vehicle = DialledVehicle(entity.vin, entity.vin, "doip", f"127.0.0.1:{entity.port}")
     events = Events()
-    return Client(entity.vin, DialledLink(entity.vin, 1, await DoipDialler(0x0E00).dial(vehicle), events), events)
+    return Client(
+        entity.vin, DialledLink("doip", entity.vin, 1, await DoipDialler(0x0E00).dial(vehicle), events), events
+    )
 
 
 async def median(ask: Callable[[], Awaitable[object]], requests: int = REQUESTS) -> float:

@@ -181,7 +181,10 @@ class Execution:
 class DialledLink:
     """The vehicle_link port over one Connection: a task for each command."""
 
-    def __init__(self, vehicle_id: str, session_epoch: int, connection: Connection, events: LinkEvents) -> None:
+    def __init__(
+        self, kind: str, vehicle_id: str, session_epoch: int, connection: Connection, events: LinkEvents
+    ) -> None:
+        self.kind = kind
         self.vehicle_id = vehicle_id
         self.session_epoch = session_epoch
         self.ended = False
