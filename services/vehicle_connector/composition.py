@@ -26,6 +26,7 @@ from vehicle_connector.links.doip.identification import listen
 from vehicle_connector.links.doip.link import DoipDialler
 from vehicle_connector.links.doip.security import load_function
 from vehicle_connector.links.session_server import SERVICE, SessionRules, SessionServer
+from vehicle_connector.links.sovd import SovdDialler, SovdRules
 from vehicle_connector.sessions import Sessions
 from vehicle_connector.settings import Settings
 
@@ -112,7 +113,15 @@ def _diallers(settings: Settings) -> dict[str, Dialler]:
         seed_key=load_function(settings.doip_seed_key) if settings.doip_seed_key else None,
         authenticate=load_function(settings.doip_authentication) if settings.doip_authentication else None,
     )
-    return {"doip": doip}
+    sovd = SovdRules(
+        ca_file=settings.sovd_ca_file,
+        cert_file=settings.sovd_cert_file,
+        key_file=settings.sovd_key_file,
+        bearer_token=settings.sovd_bearer_token.get_secret_value(),
+        lock_seconds=settings.sovd_lock_seconds,
+        session_mode=settings.sovd_session_mode,
+    )
+    return {"doip": doip, "sovd": SovdDialler(sovd)}
 
 
 async def _hear_announcements(settings: Settings, connector: VehicleConnector, parts: _Parts) -> None:

@@ -1,8 +1,9 @@
 """Settings of the vehicle connector."""
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from service_kit.settings import HostPort, Port, RabbitUrl, ServiceSettings
 from vehicle_connector.links.doip.security import load_function
@@ -66,3 +67,20 @@ class Settings(ServiceSettings):
         default=1, ge=1, le=0x41, description="odd, 1 to 65"
     )
     doip_authentication: Function = ""
+
+    # Vehicles with a SOVD server of their own. Whom to trust instead of the system's certificate authorities:
+    sovd_ca_file: Path | None = None
+    # What such vehicles get to see: a client certificate, a bearer token (over TLS or loopback only).
+    sovd_cert_file: Path | None = None
+    sovd_key_file: Path | None = None
+    sovd_bearer_token: SecretStr = SecretStr("")
+    # A component is locked while it is changed; a lock that nobody renews ends after so long.
+    sovd_lock_seconds: int = Field(default=30, ge=3, le=3600, description="seconds, 3 to 3600")
+    # The diagnostic session that components are put into before they are changed; empty: their server knows best.
+    sovd_session_mode: str = ""
+
+    @model_validator(mode="after")
+    def _sovd_certificate_has_its_key(self) -> "Settings":
+        if (self.sovd_cert_file is None) != (self.sovd_key_file is None):
+            raise ValueError("SOVD_CERT_FILE, SOVD_KEY_FILE: give both or neither")
+        return self

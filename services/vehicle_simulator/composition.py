@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from service_kit.lifecycle import Lifecycle
+from service_kit.logging import get_logger
 from vehicle_simulator.connections import Connections
 from vehicle_simulator.ecus import VehicleSpec
 from vehicle_simulator.faults import FaultScript
@@ -11,6 +12,9 @@ from vehicle_simulator.fleet import DoipPorts, Fleet, demo_fleet, simulated_flee
 from vehicle_simulator.ledger import ExecutionLedger
 from vehicle_simulator.session_client import ReconnectPolicy
 from vehicle_simulator.settings import Settings
+from vehicle_simulator.sovd_server import SovdServer
+
+_log = get_logger(__name__)
 
 NAME = "vehicle_simulator"
 
@@ -21,9 +25,27 @@ async def compose(settings: Settings) -> AsyncIterator[Lifecycle]:
     async with Lifecycle(NAME, settings.drain_seconds) as lifecycle:
         fleet = build_fleet(settings)
         lifecycle.on_drain(fleet.close)
+        if settings.sovd_port is not None:
+            serve_sovd(settings, fleet, lifecycle)
         lifecycle.background(fleet.run(), "fleet")
         lifecycle.set_ready(True)
         yield lifecycle
+
+
+def serve_sovd(settings: Settings, fleet: Fleet, lifecycle: Lifecycle) -> SovdServer:
+    """The fleet's vehicles as SOVD servers, until the lifecycle stops."""
+    server = SovdServer(
+        {vin: vehicle.model for vin, vehicle in fleet.vehicles.items()},
+        fleet.ledger,
+        fleet.faults,
+        host=settings.sovd_host,
+        port=settings.sovd_port or 0,
+        latency_s=settings.answer_latency_ms / 1000,
+    )
+    lifecycle.on_stop_intake(server.close)
+    lifecycle.background(server.serve(), "sovd")
+    _log.info("sovd_serving", port=server.port, vehicles=len(fleet.vehicles))
+    return server
 
 
 def build_fleet(settings: Settings, policy: ReconnectPolicy | None = None) -> Fleet:

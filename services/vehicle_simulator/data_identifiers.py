@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,6 +86,9 @@ class EcuData:
         self._definitions = definitions
         self._values = dict(initial)
         self._phase = phase
+
+    def definitions(self) -> Iterable[DataIdentifier]:
+        return self._definitions.values()
 
     def definition(self, data_id: int) -> DataIdentifier:
         definition = self._definitions.get(data_id)

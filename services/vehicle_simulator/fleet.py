@@ -86,8 +86,8 @@ class Fleet:
         dial_in: bool = True,
     ) -> None:
         self.faults = faults or FaultScript()
+        self.ledger = ledger
         self._connections = connections
-        self._ledger = ledger
         self._secret = credential_secret
         self._latency_s = latency_s
         self._doip = doip
@@ -140,7 +140,7 @@ class Fleet:
         await asyncio.gather(*(vehicle.session.stop() for vehicle in self.vehicles.values()))
         await asyncio.gather(*(vehicle.doip.stop() for vehicle in self.vehicles.values() if vehicle.doip))
         await self._connections.close()
-        self._ledger.close()
+        self.ledger.close()
 
     def _vehicle_ended(self, task: "asyncio.Task[None]") -> None:
         error = None if task.cancelled() else task.exception()
@@ -151,7 +151,7 @@ class Fleet:
         model = VehicleModel(spec)
         executor = ScriptedExecutor(spec.vin, VehicleExecutor(model, self._latency_s), self.faults)
         identity = Identity(spec.vin, vehicle_credential(self._secret, spec.vin), _ECUS, SOFTWARE_VERSION)
-        session = ScriptedSession(identity, executor, self._ledger, self._connections, self._gate, self._policy)
+        session = ScriptedSession(identity, executor, self.ledger, self._connections, self._gate, self._policy)
         executor.session = session
         return SimulatedVehicle(spec, model, session, self._entity(model, self._doip) if self._doip else None)
 

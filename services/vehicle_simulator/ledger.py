@@ -59,6 +59,10 @@ class ExecutionLedger:
         self._write(lines)
         return admitted
 
+    def record(self, vin: str, command: Execute) -> None:
+        """It is executed, whatever was before: over HTTP a vehicle does not know which requests are one command."""
+        self._write([_received(vin, command), _entry(vin, command, EXECUTED)])
+
     def refuse(self, vin: str, command: Execute) -> None:
         """A command that the vehicle still works on was handed over again."""
         self._write([_received(vin, command), _entry(vin, command, REFUSED_DUPLICATE)])

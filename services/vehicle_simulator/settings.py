@@ -54,3 +54,6 @@ class Settings(ServiceSettings):
     # One connection for all vehicles, instead of one each.
     shared_connection: bool = False
     hellos_at_once: int = Field(default=64, ge=1, description="1 or more")
+    # Serve each vehicle as a SOVD server too, below http://host:port/{vin}; 0 takes a free port.
+    sovd_port: Port | None = None
+    sovd_host: str = "0.0.0.0"  # noqa: S104  connectors dial from elsewhere

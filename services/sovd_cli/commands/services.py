@@ -89,6 +89,10 @@ def simulate(
         int | None,
         typer.Option(min=0, max=65535, help="Speak DoIP, each vehicle on its own port from this one on. 0: free ones."),
     ] = None,
+    sovd_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve each as a SOVD server too, at http://localhost:PORT/VIN."),
+    ] = None,
     dial_in: Annotated[bool, typer.Option(help="Without it vehicles wait to be dialled.")] = True,
     register: Annotated[bool, typer.Option("--register", help="First add those the fleet lacks (as admin).")] = False,
 ) -> None:
@@ -107,6 +111,7 @@ def simulate(
         "FAULTS": ";".join(fault or []),
         "LEDGER_FILE": str(ledger or ""),
         "DOIP_PORT": "" if doip_port is None else str(doip_port),
+        "SOVD_PORT": "" if sovd_port is None else str(sovd_port),
         "DIAL_IN": "" if dial_in else "false",
     }
     # Settings come from the environment, and what is not given here is read from there.
