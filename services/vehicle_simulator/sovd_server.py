@@ -54,6 +54,7 @@ class SovdServer:
         latency_s: float = 0.0,
         tokens: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
+        keep_alive_seconds: int = 5,
     ) -> None:
         self.vehicles = {vin: SovdVehicle(model, f"/{vin}/v1") for vin, model in vehicles.items()}
         self._ledger = ledger
@@ -64,14 +65,28 @@ class SovdServer:
         self._transports: dict[tuple[str, int], asyncio.Transport] = {}
         self._socket = socket.create_server((host, port))
         self.port: int = self._socket.getsockname()[1]
-        self._server = _server(self._application(), self._transports, tls)
+        self._ended = asyncio.Event()
+        self._ended.set()
+        self._server = _server(self._application(), self._transports, tls, keep_alive_seconds)
 
     async def serve(self) -> None:
-        await self._server.serve(sockets=[self._socket])
+        self._ended.clear()
+        try:
+            await self._server.serve(sockets=[self._socket])
+        finally:
+            self._ended.set()
 
     async def close(self) -> None:
         """Connections are cut: a vehicle that is switched off answers nothing more."""
         self._server.should_exit = self._server.force_exit = True
+        for listener in getattr(self._server, "servers", ()):
+            listener.close()
+        self._cut_all()
+        await self._ended.wait()
+        self._cut_all()  # those that were accepted meanwhile
+        self._socket.close()
+
+    def _cut_all(self) -> None:
         for transport in list(self._transports.values()):
             transport.abort()
 
@@ -221,7 +236,10 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _server(
-    asgi: Starlette, transports: dict[tuple[str, int], asyncio.Transport], tls: ssl.SSLContext | None
+    asgi: Starlette,
+    transports: dict[tuple[str, int], asyncio.Transport],
+    tls: ssl.SSLContext | None,
+    keep_alive_seconds: int,
 ) -> uvicorn.Server:
     class Protocol(H11Protocol):
         """Its transports can be cut and written to past the server, as a bad one would."""
@@ -237,7 +255,15 @@ def _server(
 
     for name in ("uvicorn.error", "uvicorn.access"):  # cut connections are meant
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    config = uvicorn.Config(asgi, http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(
+        asgi,
+        http=Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=keep_alive_seconds,
+    )
     config.load()
     config.ssl = tls
     return _Uvicorn(config)

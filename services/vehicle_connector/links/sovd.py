@@ -27,6 +27,7 @@ from vehicle_connector.links.sovd_locks import Locks
 _log = get_logger(__name__)
 
 _ASK_SECONDS = 10.0
+_NOT_OFFERED = (404, 405, 501)
 _VIN_ID = 0xF190
 _VIN = re.compile(r"[A-Z0-9]{17}")
 _VERSION = re.compile(r"(\d+)\.(\d+)")
@@ -86,10 +87,11 @@ class SovdConnection:
         """Finds the API's version and the components; raises when it is another vehicle."""
         self._alive_path = f"{self._http.base}/version-info"
         answer = await self._get(self._alive_path)
-        if answer.status == 200:
-            self._http.base = _newest_base(object_of(answer), self._http) or self._http.base
-        else:  # not every server has one
+        if answer.status in _NOT_OFFERED:  # then the address is that of the API itself
             self._alive_path = f"{self._http.base}/components"
+        else:
+            info = object_of(check(answer, "version-info"))
+            self._http.base = _newest_base(info, self._http) or self._http.base
         directory = self._commands.directory = Directory(self._http.base, self._get)
         await directory.read()
         await self._check_vin(vin)

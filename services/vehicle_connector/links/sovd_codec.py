@@ -131,8 +131,8 @@ def failure_of(error: object, what: str) -> CommandFailed:
 
 
 def bad_response(bad: BadAnswer, what: str, *, may_have_effect: bool) -> CommandFailed:
-    """The failure that keeps what came: as text where it is printable, escaped otherwise."""
-    raw = bad.raw[:_QUOTED_BYTES].decode("ascii", "backslashreplace")
+    """The failure that keeps what came, byte by byte as Python writes bytes."""
+    raw = bad.raw[:_QUOTED_BYTES]
     effect = "; it may or may not have taken effect" if may_have_effect else ""
     cut = f" ({len(bad.raw)} bytes in all)" if len(bad.raw) > _QUOTED_BYTES else ""
     return CommandFailed("BAD_VEHICLE_RESPONSE", f"{what}: the answer is {bad.reason}{effect}: {raw!r}{cut}")

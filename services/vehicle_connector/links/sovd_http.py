@@ -7,10 +7,10 @@ connection it is written to, and that is what httpcore tells.
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpcore
 
@@ -57,12 +57,11 @@ class SovdHttp:
         backend: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         """Raises ValueError for an address that is no http or https URL. A token goes over TLS or loopback only."""
-        parts = urlsplit(address)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("the address of a SOVD server is http://host:port/path or https://host:port/path")
-        self._origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        parts = _split(address)
+        host = parts.netloc.rpartition("@")[2]
+        self._origin = f"{parts.scheme}://{host}"
         self.base = parts.path.rstrip("/")
-        self._headers = {"host": parts.netloc.rpartition("@")[2], "accept-encoding": "identity"}
+        self._headers = {"host": host, "accept-encoding": "identity"}
         if bearer_token and (parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")):
             self._headers["authorization"] = f"Bearer {bearer_token}"
         guarded = _OneAnswerBackend(backend or httpcore.AnyIOBackend())
@@ -152,6 +151,15 @@ class SovdHttp:
             raise BadAnswer("no HTTP", str(error).encode(errors="replace")) from error
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.LocalProtocolError, OSError) as error:
             raise ConnectionLost(str(error) or type(error).__name__) from error
+
+
+def _split(address: str) -> SplitResult:
+    with suppress(ValueError):
+        parts = urlsplit(address)
+        _ = parts.port
+        if parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment:
+            return parts
+    raise ValueError("the address of a SOVD server is http://host:port/path or https://host:port/path")
 
 
 def _calling(before_write: Callable[[], None]) -> Callable[[str, object], Any]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import quote
 
-from vehicle_connector.links.dialled import CommandFailed
+from vehicle_connector.links.dialled import CommandFailed, FateUnknown
 from vehicle_connector.links.sovd_codec import Object, check, items_of, lock_owner, object_of, text_of
 from vehicle_connector.links.sovd_directory import Component
 from vehicle_connector.links.sovd_http import Answer, BadAnswer, ConnectionLost, SovdHttp
@@ -61,7 +61,7 @@ class Locks:
         raise CommandFailed("VEHICLE_LOCKED", f"{component.name} is locked, {held}{until and f', until {until}'}")
 
     async def _locks(self, path: str) -> list[Object]:
-        with suppress(BadAnswer, CommandFailed, ConnectionLost):
+        with suppress(BadAnswer, CommandFailed, FateUnknown):
             return items_of(check(await self._http.request("GET", path, read_seconds=_ASK_SECONDS), "locks"))
         return []
 

@@ -112,6 +112,7 @@ async def served(
         port=port,
         tokens=tokens,
         tls=tls,
+        keep_alive_seconds=1,
     )
     serving = asyncio.create_task(server.serve())
     try:
