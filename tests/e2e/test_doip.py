@@ -17,9 +17,9 @@ VIN = "WDD12345678900001"
 
 
 @contextmanager
-def simulated(system: Running, port: int, directory: Path) -> Iterator[None]:
+def simulated(system: Running, port: int, directory: Path, kind: str = "doip") -> Iterator[None]:
     """One vehicle that only waits to be dialled, registered with its address."""
-    options = ["--vehicles", "0", "--vin", VIN, "--doip-port", str(port), "--no-dial-in", "--register"]
+    options = ["--vehicles", "0", "--vin", VIN, f"--{kind}-port", str(port), "--no-dial-in", "--register"]
     options += ["--fault", "disconnect:after=0,times=1,command=ClearDTC"]
     environment = {
         **os.environ,
@@ -28,6 +28,7 @@ def simulated(system: Running, port: int, directory: Path) -> Iterator[None]:
         "VEHICLE_CREDENTIAL_SECRET": "a secret that nobody asks for",
         "METRICS_PORT": "0",
         "DOIP_HOST": "127.0.0.1",
+        "SOVD_HOST": "127.0.0.1",
     }
     process = subprocess.Popen(
         [*SOVD, "simulate", *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -57,7 +58,7 @@ class Fleet:
         vehicle = self.vehicle()
         return str(vehicle["connection_status"]) if vehicle else ""
 
-    def run(self, name: str, **params: str) -> tuple[Any, list[Any]]:
+    def run(self, name: str, **params: Any) -> tuple[Any, list[Any]]:
         """The command once it has ended, and what it answered."""
         body = {
             "vehicle_id": self.vehicle()["vehicle_id"],
@@ -69,7 +70,7 @@ class Fleet:
         answers = self._api.get(f"{path}/responses").json()["items"]
         return self._api.get(path).json(), [answer["response"] for answer in answers]
 
-    def completed(self, name: str, **params: str) -> list[Any]:
+    def completed(self, name: str, **params: Any) -> list[Any]:
         command, answers = self.run(name, **params)
         assert command["status"] == "completed", command
         return answers

@@ -102,7 +102,7 @@ def simulate(
         specs = _load("vehicle_simulator.fleet", "vehicle-simulator").simulated_fleet(vehicles, seed)
         named = [{"vin": one, "make": "Simulated", "model": "Vehicle", "year": 2024} for one in vin or []]
         fleet = named + [{"vin": spec.vin, "make": spec.make, "model": spec.model, "year": spec.year} for spec in specs]
-        _register(fleet if dial_in or not doip_port else _dialled_at(fleet, doip_port))
+        _register(fleet if dial_in else _dialled(fleet, doip_port, sovd_port))
     given = {
         "VEHICLES": str(vehicles),
         "CONNECTOR_ADDRESS": connector,
@@ -119,9 +119,14 @@ def simulate(
     simulator.main()
 
 
-def _dialled_at(fleet: list[Facts], first_port: int) -> list[Facts]:
-    """In the order in which the simulator gives them its ports."""
-    links = [{"kind": "doip", "address": f"127.0.0.1:{first_port + number}"} for number in range(len(fleet))]
+def _dialled(fleet: list[Facts], doip_port: int | None, sovd_port: int | None) -> list[Facts]:
+    """Where the simulator will be: DoIP has a port for each vehicle, in their order, SOVD one for all."""
+    if doip_port:
+        links = [{"kind": "doip", "address": f"127.0.0.1:{doip_port + number}"} for number in range(len(fleet))]
+    elif sovd_port:
+        links = [{"kind": "sovd", "address": f"http://127.0.0.1:{sovd_port}/{facts['vin']}"} for facts in fleet]
+    else:
+        return fleet
     return [facts | {"link": link} for facts, link in zip(fleet, links, strict=True)]
 
 
