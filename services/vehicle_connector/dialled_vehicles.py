@@ -192,12 +192,16 @@ class _Keeper:
         return link
 
     async def _hang_up(self, connection: Connection) -> None:
+        """To its end, also when this vehicle is given up meanwhile: nothing is to be left open."""
         link, self._link = self._link, None
         if link is not None:
             self._sessions.end(link, "closed")
-            await link.closed()
-        else:
-            await connection.close()
+        closing = asyncio.ensure_future(connection.close() if link is None else link.closed())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing
+            raise
 
     def _report(self, reason: str) -> None:
         """Once for each new reason, not for each try."""
