@@ -25,6 +25,7 @@ from tests.bench.history import insert_history
 from tests.bench.idle import measure_idle_vehicles, measure_idle_websockets
 from tests.bench.load import Measured, drive
 from tests.bench.processes import Usage, server_usage
+from tests.bench.sovd import ALLOWED_MS, measure_added_by_sovd
 from tests.support.servers import Servers
 from tests.support.system import ADMIN, ROOT, System
 from vehicle_simulator.ledger import EXECUTED, read_ledger
@@ -111,11 +112,14 @@ def _bench(options: argparse.Namespace, servers: Servers, directory: Path, conso
         system.kill_all()
     errors = [error for run in runs for error in run.measured.errors]
     _print_summary(console, runs, at_rest, idle_socket, idle_vehicle, violations, errors)
+    sovd = measure_added_by_sovd()
+    console.print(f"the SOVD link adds {sovd['added']:.2f} ms to its request (at most {ALLOWED_MS:g} are allowed)")
     return {
         "at_rest_bytes": at_rest,
         "phases": {title: [_as_json(run) for run in phase] for title, phase in phases.items()},
         "idle_websocket_bytes": idle_socket,
         "idle_vehicle_bytes": idle_vehicle,
+        "sovd_link_ms": sovd,
         "violations": violations,
         "errors": errors,
     }

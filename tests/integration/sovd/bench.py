@@ -123,9 +123,9 @@ async def served(
 
 
 @asynccontextmanager
-async def linked(address: str, *, vin: str = VIN, **rules: Any) -> AsyncIterator[Bench]:
+async def linked(address: str, *, vin: str = VIN, bench: Bench | None = None, **rules: Any) -> AsyncIterator[Bench]:
     """A link to the server at the address."""
-    bench = Bench()
+    bench = bench or Bench()
     connection = await _dialler(SovdRules(**rules)).dial(DialledVehicle("vehicle", vin, "sovd", address))
     bench.link = DialledLink("vehicle", 1, connection, bench)
     try:
