@@ -99,13 +99,10 @@ class SovdConnection:
     async def execute(self, execution: Execution) -> None:
         name, repeatable = execution.command.command_name, execution.command.repeatable
         try:
-            await (self._until_stopped(execution) if repeatable else self._commands.run(execution))
+            await self._run(execution)
         except ConnectionLost as lost:
             self._check_now.set()
-            if execution.begun:
-                raise FateUnknown(str(lost)) from lost
-            self._break(str(lost))
-            raise NotSent from lost
+            raise FateUnknown(str(lost)) from lost
         except BadAnswer as bad:
             raise bad_response(bad, name, may_have_effect=execution.begun and not repeatable) from bad
         except ServerFailed as failed:
@@ -119,12 +116,8 @@ class SovdConnection:
                 async with asyncio.timeout(self._alive_seconds):
                     await self._check_now.wait()
             self._check_now.clear()
-            try:
-                await self._get(self._alive_path)
-            except ConnectionLost as error:
-                self._break(str(error))
-            except BadAnswer:  # it speaks, if not well
-                pass
+            if not await self._speaks():
+                self._break("the SOVD server does not answer any more")
         return self._broken.result()
 
     async def close(self) -> None:
@@ -136,20 +129,49 @@ class SovdConnection:
             self._broken.set_result(reason)
         self._check_now.set()
 
+    async def _run(self, execution: Execution) -> None:
+        """As long as nothing of it is sent, a connection that breaks (an idle one that was just closed) is no reason
+        to give up: it is tried once more."""
+        run = self._until_stopped if execution.command.repeatable else self._commands.run
+        try:
+            await run(execution)
+        except ConnectionLost:
+            if execution.begun:
+                raise
+            try:
+                await run(execution)
+            except ConnectionLost as lost:
+                if execution.begun:
+                    raise
+                self._break(str(lost))
+                raise NotSent from lost
+
     async def _until_stopped(self, execution: Execution) -> None:
-        """What changes nothing is simply left off."""
+        """What changes nothing is simply left off; also when the vehicle is gone: others wait for the next link."""
         running = asyncio.ensure_future(self._commands.run(execution))
         stopping = asyncio.ensure_future(execution.stop_requested.wait())
         try:
-            await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if not running.done():
+            await asyncio.wait((running, stopping, self._broken), return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+            elif stopping.done():
                 raise Stopped
-            running.result()
+            else:
+                raise ConnectionLost(self._broken.result())
         finally:
             stopping.cancel()
             if not running.done():
                 running.cancel()
                 await asyncio.wait((running,))
+
+    async def _speaks(self) -> bool:
+        """Anything it says will do. A second time, so that one lost packet is no outage."""
+        for _ in range(2):
+            with suppress(ConnectionLost):
+                with suppress(BadAnswer):
+                    await self._get(self._alive_path)
+                return True
+        return False
 
     async def _get(self, path: str) -> Answer:
         return await self._http.request("GET", path, read_seconds=_ASK_SECONDS)

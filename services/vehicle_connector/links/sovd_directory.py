@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from vehicle_connector.links.dialled import CommandFailed
+from vehicle_connector.links.dialled import CommandFailed, FateUnknown
 from vehicle_connector.links.sovd_codec import Object, check, items_of, number_of, object_of, text_of
 from vehicle_connector.links.sovd_http import Answer, BadAnswer
 
@@ -116,7 +116,7 @@ class Directory:
         try:
             async with gate:
                 said = object_of(check(await self._get(path), f"component {component_id}"))
-        except (CommandFailed, BadAnswer):  # one that cannot be read does not hide the others
+        except (CommandFailed, FateUnknown, BadAnswer):  # one that cannot be read does not hide the others
             said = {}
         address = _address_of(said, entry, component_id)
         return Component(
@@ -128,7 +128,7 @@ class Directory:
             items = items_of(
                 check(await self._get(f"{component.path}/{collection}"), f"{collection} of {component.name}")
             )
-        except CommandFailed:  # servers need not list what they have
+        except (CommandFailed, FateUnknown):  # servers need not list what they have
             items = []
         ids: dict[int, str] = {}
         for item in items:

@@ -30,12 +30,23 @@ class Meddler:
     down: int = 0
     done: bool = False
     """It has cut or flipped."""
+    refuse_next: int = 0
+    """So many new connections break at once."""
+    listener: asyncio.Server | None = None
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def arm(self, meddling: Meddling) -> None:
         self.meddling, self.up, self.down, self.done = meddling, 0, 0, False
 
+    def cut_all(self) -> None:
+        for writer in self._open:
+            writer.transport.abort()
+
     async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refuse_next:
+            self.refuse_next -= 1
+            writer.transport.abort()
+            return
         try:
             target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
         except OSError:
@@ -96,12 +107,11 @@ class Meddler:
 @asynccontextmanager
 async def meddled(target_port: int) -> AsyncIterator[Meddler]:
     meddler = Meddler(target_port)
-    server = await asyncio.start_server(meddler.relay, "127.0.0.1", 0)
+    server = meddler.listener = await asyncio.start_server(meddler.relay, "127.0.0.1", 0)
     meddler.port = server.sockets[0].getsockname()[1]
     try:
         yield meddler
     finally:
         server.close()
-        for writer in list(meddler._open):
-            writer.transport.abort()
+        meddler.cut_all()
         await server.wait_closed()

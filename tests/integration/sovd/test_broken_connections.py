@@ -127,6 +127,28 @@ async def test_a_vehicle_that_is_gone_ends_the_link(ledger: Path) -> None:
             assert await lasting
 
 
+async def test_what_reads_does_not_keep_a_link_that_is_broken(ledger: Path) -> None:
+    """A stream may last an hour: those who wait for the vehicle do not wait for its end."""
+    async with meddled_bench(ledger) as (meddler, bench):
+        lasting = asyncio.create_task(bench.link.lasts())
+        silent = bench.start("StreamDataByID", dataIds=["0xF40C"], interval_ms=100, duration_s=3600)
+        await until(lambda: silent.responses)
+        assert meddler.listener is not None
+        meddler.listener.close()
+        attempt = bench.start("ClearDTC")
+        async with asyncio.timeout(10):
+            await lasting
+        assert (attempt.begun, silent.outcome) == (0, LOST)
+
+
+async def test_a_connection_that_was_just_closed_is_no_reason_to_give_up(ledger: Path) -> None:
+    async with meddled_bench(ledger) as (meddler, bench):
+        meddler.cut_all()
+        meddler.refuse_next = 1
+        assert (await bench.run(*WRITE[:1], **WRITE[1])).outcome == DONE
+        assert meddler.refuse_next == 0
+
+
 # --- the simulator's fault script
 
 
