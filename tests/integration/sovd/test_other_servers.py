@@ -300,7 +300,8 @@ async def test_without_events_of_its_own_the_values_are_asked_for(subscribed: Re
     }
     async with fake_server(answers) as server, linked(server.address) as bench:
         attempt = await bench.run("StreamDataByID", dataIds=["0xF40C"], interval_ms=50, duration_s=0.2)
-        assert (attempt.outcome, len(attempt.responses), attempt.begun) == (("completed", ""), 4, 1)
+        assert (attempt.outcome, attempt.begun) == (("completed", ""), 1)
+        assert 1 <= len(attempt.responses) <= 4
         deleted = server.asked("DELETE", f"{ECM}/cyclic-subscriptions/s1")
         assert len(deleted) == (0 if subscribed.status == 404 else 1)
 

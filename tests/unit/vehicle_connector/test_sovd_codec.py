@@ -57,7 +57,7 @@ BODIES = st.one_of(st.binary(max_size=64), OBJECTS.map(lambda value: json.dumps(
 ANSWERS = st.builds(Answer, st.integers(100, 599), st.just({}), BODIES)
 
 
-fuzz = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+fuzz = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 def is_fit(response: object) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from sovd_protos.connector.v1 import connector_pb2 as wire
 from tests.integration.sovd.bench import VIN, address_of, executed, served
@@ -11,6 +12,7 @@ from tests.support.waiting import until
 from tests.unit.vehicle_connector.conftest import World
 from tests.unit.vehicle_connector.fake_command_service import vehicle_id_of
 from tests.unit.vehicle_connector.ids import C1, C2
+from vehicle_connector.settings import Settings
 from vehicle_simulator.sovd_server import SovdServer
 
 
@@ -69,3 +71,9 @@ async def test_a_server_that_goes_away_ends_the_session_and_its_return_begins_an
     assert outcome.kind in (wire.Outcome.NOT_HANDED_OVER, wire.Outcome.LOST)
     async with served(port=port):
         await until(lambda: len(world.service.opened) == 2)
+
+
+def test_a_client_certificate_needs_its_key() -> None:
+    given = {"rabbitmq_url": "amqp://none", "command_service_address": "none:1", "service_token": "x" * 16}
+    with pytest.raises(ValidationError, match="SOVD_CERT_FILE, SOVD_KEY_FILE: give both or neither"):
+        Settings(**given, vehicle_credential_secret="x" * 16, sovd_cert_file="client.pem")  # type: ignore[arg-type]
