@@ -32,7 +32,7 @@ def diagnose(fleet: Fleet, port: int) -> None:
     assert details["snapshots"][0]["data"][0]["id"] == "0xF405"
     # The first try meets a connection that breaks: it may have reached the vehicle, so there is no second one.
     command, _ = fleet.run("ClearDTC")
-    assert (command["status"], command["error"]["code"]) == ("failed", "OUTCOME_UNKNOWN")
+    assert (command["status"], command["error_code"]) == ("failed", "OUTCOME_UNKNOWN")
     fleet.completed("ClearDTC")
     assert fleet.completed("ReadDTC") == [{"ecuAddress": "0x10", "count": 0}]
     (written,) = fleet.completed("WriteDataByID", dataId="0x2001", value="0x0320")

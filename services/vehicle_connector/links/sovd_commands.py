@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from urllib.parse import quote
 
+from service_kit.uds import is_functional
 from service_kit.uds.dtc import STATUS_BITS
 from vehicle_connector.links.dialled import CommandFailed, Execution, Stopped
 from vehicle_connector.links.sovd_codec import (
@@ -156,11 +157,6 @@ class SovdCommands:
         if execution_id is None:
             raise CommandFailed("NOT_FOUND_ON_VEHICLE", f"{name} was not started")
         return f"{operation}/executions/{quote(execution_id, safe='')}"
-
-
-def is_functional(address: int) -> bool:
-    """Does every ECU listen to this address? ISO 13400-2 group addresses and the functional CAN identifiers."""
-    return 0xE000 <= address <= 0xEFFF or address == 0x7DF or address >> 16 == 0x18DB
 
 
 def _tracing(execution: Execution) -> dict[str, str]:
