@@ -63,7 +63,7 @@ class SovdServer:
         self._tokens = tokens or {}
         self._numbers = itertools.count(1)
         self._transports: dict[tuple[str, int], asyncio.Transport] = {}
-        self._socket = socket.create_server((host, port))
+        self._socket = _bind(host, port)
         self.port: int = self._socket.getsockname()[1]
         self._ended = asyncio.Event()
         self._ended.set()
@@ -223,6 +223,13 @@ class SovdServer:
             command_params=json.dumps({"method": request.method, "path": request.url.path}),
             repeatable=not changes,
         )
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        raise OSError(error.errno, f"SOVD_HOST {host}, SOVD_PORT {port}: {error.strerror}") from error
 
 
 class _Aborted(Exception):

@@ -155,3 +155,9 @@ async def test_another_vehicle_is_not_here(server: SovdServer) -> None:
     async with httpx.AsyncClient() as client:
         response = await client.get(f"http://127.0.0.1:{server.port}/WDD00000000000000/version-info")
     assert response.status_code == 404
+
+
+async def test_a_port_that_is_taken_is_named(server: SovdServer) -> None:
+    with pytest.raises(OSError, match=f"SOVD_PORT {server.port}"):
+        async with served(port=server.port):
+            pass
