@@ -127,7 +127,7 @@ async def linked(address: str, *, vin: str = VIN, bench: Bench | None = None, **
     """A link to the server at the address."""
     bench = bench or Bench()
     connection = await _dialler(SovdRules(**rules)).dial(DialledVehicle("vehicle", vin, "sovd", address))
-    bench.link = DialledLink("vehicle", 1, connection, bench)
+    bench.link = DialledLink("sovd", "vehicle", 1, connection, bench)
     try:
         yield bench
     finally:
