@@ -25,8 +25,8 @@ from vehicle_connector.links.dialled import Dialler
 from vehicle_connector.links.doip.identification import listen
 from vehicle_connector.links.doip.link import DoipDialler
 from vehicle_connector.links.doip.security import load_function
-from vehicle_connector.links.session_server import SERVICE, SessionRules, SessionServer
-from vehicle_connector.links.sovd import SovdDialler, SovdRules
+from vehicle_connector.links.session.server import SERVICE, SessionRules, SessionServer
+from vehicle_connector.links.sovd.link import SovdDialler, SovdRules
 from vehicle_connector.sessions import Sessions
 from vehicle_connector.settings import Settings
 

@@ -12,7 +12,7 @@ from vehicle_simulator.fleet import DoipPorts, Fleet, demo_fleet, simulated_flee
 from vehicle_simulator.ledger import ExecutionLedger
 from vehicle_simulator.session_client import ReconnectPolicy
 from vehicle_simulator.settings import Settings
-from vehicle_simulator.sovd_server import SovdServer
+from vehicle_simulator.sovd.server import SovdServer
 
 _log = get_logger(__name__)
 

@@ -8,7 +8,8 @@ from service_kit.logging import get_logger
 from service_kit.vehicle_credential import vehicle_credential
 from sovd_protos.vehicle.v1.vehicle_pb2 import Ecu
 from vehicle_simulator.connections import Connections
-from vehicle_simulator.doip_entity import DoipEntity
+from vehicle_simulator.doip.entity import DoipEntity
+from vehicle_simulator.doip.uds import UdsServers
 from vehicle_simulator.ecus import ECU_TYPES, ENGINE_ADDRESS, VehicleModel, VehicleSpec
 from vehicle_simulator.executor import VehicleExecutor
 from vehicle_simulator.faults import FaultScript
@@ -16,7 +17,6 @@ from vehicle_simulator.ledger import ExecutionLedger
 from vehicle_simulator.metrics import VEHICLES_CONNECTED
 from vehicle_simulator.scripted import ScriptedExecutor, ScriptedSession
 from vehicle_simulator.session_client import Identity, ReconnectPolicy
-from vehicle_simulator.uds_server import UdsServers
 from vehicle_simulator.vins import fleet_vins
 
 SOFTWARE_VERSION = "vehicle-simulator"

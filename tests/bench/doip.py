@@ -15,11 +15,11 @@ from typing import cast
 from vehicle_connector.links.dialled import DialledLink, DialledVehicle
 from vehicle_connector.links.doip.link import DoipDialler
 from vehicle_connector.vehicle_link import AttemptKey, Finished, Update, VehicleCommand, VehicleLink
-from vehicle_simulator import doip_messages as doip
-from vehicle_simulator.doip_entity import DoipEntity
+from vehicle_simulator.doip import messages as doip
+from vehicle_simulator.doip.entity import DoipEntity
+from vehicle_simulator.doip.uds import UdsServers
 from vehicle_simulator.ecus import ECU_TYPES, EcuType, VehicleModel, VehicleSpec
 from vehicle_simulator.faults import FaultScript, parse_fault
-from vehicle_simulator.uds_server import UdsServers
 
 REQUESTS = 1000
 ECUS = 64

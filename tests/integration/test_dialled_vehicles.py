@@ -24,10 +24,10 @@ from sovd_protos.command.v1 import command_pb2, command_pb2_grpc
 from sovd_protos.vehicle.v1 import vehicle_pb2, vehicle_pb2_grpc
 from tests.support.waiting import until_it
 from vehicle_connector.composition import VehicleConnector
-from vehicle_simulator.doip_entity import DoipEntity
+from vehicle_simulator.doip.entity import DoipEntity
+from vehicle_simulator.doip.uds import UdsServers
 from vehicle_simulator.ecus import VehicleModel, VehicleSpec
 from vehicle_simulator.faults import FaultScript
-from vehicle_simulator.uds_server import UdsServers
 
 VIN = "WDD1234567890ABCD"
 TOKEN = "a-service-token-for-tests-only"

@@ -1,1 +1,1 @@
-"""Links to vehicles, one file per protocol."""
+"""Links to vehicles, one package per protocol."""

@@ -14,7 +14,7 @@ from uuid import uuid4
 from command_service.domain.catalogue import CATALOGUE
 from tests.support.waiting import until
 from vehicle_connector.links.dialled import DialledLink, DialledVehicle
-from vehicle_connector.links.sovd import SovdDialler, SovdRules
+from vehicle_connector.links.sovd.link import SovdDialler, SovdRules
 from vehicle_connector.vehicle_link import (
     AttemptKey,
     Finished,
@@ -27,7 +27,7 @@ from vehicle_simulator.ecus import VehicleModel
 from vehicle_simulator.faults import FaultScript, parse_faults
 from vehicle_simulator.fleet import demo_fleet
 from vehicle_simulator.ledger import ExecutionLedger, LedgerEntry, read_ledger
-from vehicle_simulator.sovd_server import SovdServer
+from vehicle_simulator.sovd.server import SovdServer
 
 SPEC = demo_fleet()[0]
 VIN = SPEC.vin

@@ -14,7 +14,7 @@ from tests.integration.sovd.bench import ENGINE, SPEC, VIN, Attempt, Bench, benc
 from tests.support.waiting import until
 from vehicle_simulator.commands import answers
 from vehicle_simulator.ecus import VehicleModel
-from vehicle_simulator.sovd_server import SovdServer
+from vehicle_simulator.sovd.server import SovdServer
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from command_service.domain.catalogue import CATALOGUE
 from vehicle_connector.links.dialled import CommandFailed, FateUnknown
-from vehicle_connector.links.sovd_codec import (
+from vehicle_connector.links.sovd.codec import (
     EventLines,
     bad_response,
     check,
@@ -26,8 +26,8 @@ from vehicle_connector.links.sovd_codec import (
     matching_faults,
     object_of,
 )
-from vehicle_connector.links.sovd_directory import Directory
-from vehicle_connector.links.sovd_http import Answer, BadAnswer, SovdHttp
+from vehicle_connector.links.sovd.directory import Directory
+from vehicle_connector.links.sovd.http import Answer, BadAnswer, SovdHttp
 from vehicle_connector.vehicle_response import complaint_about
 
 # JSON that is near to what is meant: the known names with anything under them.

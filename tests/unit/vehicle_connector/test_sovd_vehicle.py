@@ -13,7 +13,7 @@ from tests.unit.vehicle_connector.conftest import World
 from tests.unit.vehicle_connector.fake_command_service import vehicle_id_of
 from tests.unit.vehicle_connector.ids import C1, C2
 from vehicle_connector.settings import Settings
-from vehicle_simulator.sovd_server import SovdServer
+from vehicle_simulator.sovd.server import SovdServer
 
 
 @pytest.fixture

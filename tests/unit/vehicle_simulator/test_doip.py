@@ -21,11 +21,11 @@ from udsoncan.services.ECUReset import ECUReset
 from tests.support.local_servers import free_port
 from tests.support.waiting import until
 from vehicle_simulator.composition import build_fleet
-from vehicle_simulator.doip_entity import LOGICAL_ADDRESS, DoipEntity
+from vehicle_simulator.doip.entity import LOGICAL_ADDRESS, DoipEntity
+from vehicle_simulator.doip.uds import UdsServers, key_of
 from vehicle_simulator.ecus import VehicleModel, VehicleSpec
 from vehicle_simulator.faults import FaultScript, parse_fault
 from vehicle_simulator.settings import Settings
-from vehicle_simulator.uds_server import UdsServers, key_of
 
 VIN = "WDD1234567890ABCD"
 Answer = TypeVar("Answer")

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.integration.sovd.bench import SPEC, VIN, address_of, served
-from vehicle_simulator.sovd_server import SovdServer
+from vehicle_simulator.sovd.server import SovdServer
 
 ECM = "/v1/components/ecm"
 

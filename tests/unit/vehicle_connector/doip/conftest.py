@@ -16,10 +16,10 @@ from tests.unit.vehicle_connector.conftest import World, Worlds
 from tests.unit.vehicle_connector.fake_command_service import vehicle_id_of
 from tests.unit.vehicle_connector.ids import command_id
 from vehicle_connector.links.doip import functional
-from vehicle_simulator.doip_entity import DoipEntity
+from vehicle_simulator.doip.entity import DoipEntity
+from vehicle_simulator.doip.uds import UdsServers, command_of
 from vehicle_simulator.ecus import VehicleModel, VehicleSpec
 from vehicle_simulator.faults import FaultScript, parse_fault
-from vehicle_simulator.uds_server import UdsServers, command_of
 
 VIN = "WDD1234567890ABCD"
 NOT_REPEATABLE = frozenset(("ClearDTC", "WriteDataByID", "RoutineControl", "ECUReset"))

@@ -12,7 +12,7 @@ from tests.unit.vehicle_connector.doip.conftest import VIN, Bench, bench_of
 from vehicle_connector.links.doip import ecu as ecu_module
 from vehicle_connector.links.doip.security import Ask
 from vehicle_simulator.data_identifiers import VIN_ID
-from vehicle_simulator.uds_server import key_of
+from vehicle_simulator.doip.uds import key_of
 
 
 def seed_key(seed: bytes, level: int, vin: str, ecu_address: int) -> bytes:

@@ -22,10 +22,10 @@ from vehicle_connector.links.doip.identification import identify
 from vehicle_connector.links.doip.link import DoipAddress, DoipDialler, parse_address
 from vehicle_connector.links.doip.security import load_function
 from vehicle_connector.settings import Settings
-from vehicle_simulator.doip_entity import LOGICAL_ADDRESS, DoipEntity
+from vehicle_simulator.doip.entity import LOGICAL_ADDRESS, DoipEntity
+from vehicle_simulator.doip.uds import UdsServers
 from vehicle_simulator.ecus import VehicleModel, VehicleSpec
 from vehicle_simulator.faults import FaultScript
-from vehicle_simulator.uds_server import UdsServers
 
 KNOWN_TYPES = st.sampled_from([0, 1, 2, 3, 4, 5, 6, 7, 8, 0x4001, 0x4002, 0x4003, 0x4004, 0x8001, 0x8002, 0x8003])
 

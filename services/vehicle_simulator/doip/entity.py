@@ -8,12 +8,12 @@ from typing import Any, cast
 from zlib import crc32
 
 from service_kit.uds import is_functional
-from vehicle_simulator import doip_messages as doip
-from vehicle_simulator.doip_answers import Answers, Reply
-from vehicle_simulator.doip_messages import PayloadType
+from vehicle_simulator.doip import messages as doip
+from vehicle_simulator.doip.answers import Answers, Reply
+from vehicle_simulator.doip.messages import PayloadType
+from vehicle_simulator.doip.uds import UdsServers
 from vehicle_simulator.ecus import ECU_TYPES
 from vehicle_simulator.faults import FaultScript
-from vehicle_simulator.uds_server import UdsServers
 
 LOGICAL_ADDRESS = 0x1000
 _MAX_SOCKETS = 8

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from service_kit.uds import nrc_name
 from service_kit.uds.dtc import STATUS_BITS, display_code, parse_code
 from vehicle_connector.links.dialled import CommandFailed, FateUnknown
-from vehicle_connector.links.sovd_http import Answer, BadAnswer
+from vehicle_connector.links.sovd.http import Answer, BadAnswer
 
 Object = dict[str, Any]
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from service_kit.uds import is_functional
 from service_kit.uds.dtc import STATUS_BITS
 from vehicle_connector.links.dialled import CommandFailed, Execution, Stopped
-from vehicle_connector.links.sovd_codec import (
+from vehicle_connector.links.sovd.codec import (
     Object,
     check,
     data_response,
@@ -26,10 +26,10 @@ from vehicle_connector.links.sovd_codec import (
     status_byte,
     text_of,
 )
-from vehicle_connector.links.sovd_directory import Component, Directory
-from vehicle_connector.links.sovd_http import Answer, BadAnswer, SovdHttp
-from vehicle_connector.links.sovd_locks import Locks
-from vehicle_connector.links.sovd_streams import stream_data
+from vehicle_connector.links.sovd.directory import Component, Directory
+from vehicle_connector.links.sovd.http import Answer, BadAnswer, SovdHttp
+from vehicle_connector.links.sovd.locks import Locks
+from vehicle_connector.links.sovd.streams import stream_data
 
 _ASK_SECONDS = 10.0
 _FIRST_POLL_SECONDS = 0.1

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from vehicle_simulator.faults import FaultKind
-from vehicle_simulator.sovd_vehicle import INTERVALS, Component, Object, SovdError
+from vehicle_simulator.sovd.vehicle import INTERVALS, Component, Object, SovdError
 
 _LARGEST_BODY = 64 * 1024
 _LONGEST_LOCK_SECONDS = 3600

@@ -20,8 +20,8 @@ from sovd_protos.vehicle.v1.vehicle_pb2 import Ecu
 from vehicle_connector import metrics
 from vehicle_connector.command_service_stream import CommandServiceStream, NotAttached
 from vehicle_connector.executor import Executor
-from vehicle_connector.links.session import SessionLink
-from vehicle_connector.links.session_codec import parse_from_vehicle
+from vehicle_connector.links.session.codec import parse_from_vehicle
+from vehicle_connector.links.session.link import SessionLink
 from vehicle_connector.sessions import Sessions
 from vehicle_connector.vehicle_link import AttemptKey, End, Finished, Progress, Response, Update
 from vehicle_connector.vehicle_response import clean_message

@@ -29,8 +29,8 @@ from vehicle_simulator.faults import Fault, FaultKind, FaultScript
 from vehicle_simulator.ledger import ExecutionLedger
 from vehicle_simulator.metrics import count_command
 from vehicle_simulator.scripted import GARBAGE
-from vehicle_simulator.sovd_resources import ROUTES, Handler, items
-from vehicle_simulator.sovd_vehicle import Component, SovdError, SovdVehicle, refused_by_ecu
+from vehicle_simulator.sovd.resources import ROUTES, Handler, items
+from vehicle_simulator.sovd.vehicle import Component, SovdError, SovdVehicle, refused_by_ecu
 
 API_VERSION = "1.1.0"
 

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager, suppress
 from urllib.parse import quote
 
 from vehicle_connector.links.dialled import CommandFailed, FateUnknown
-from vehicle_connector.links.sovd_codec import Object, check, items_of, lock_owner, object_of, text_of
-from vehicle_connector.links.sovd_directory import Component
-from vehicle_connector.links.sovd_http import Answer, BadAnswer, ConnectionLost, SovdHttp
+from vehicle_connector.links.sovd.codec import Object, check, items_of, lock_owner, object_of, text_of
+from vehicle_connector.links.sovd.directory import Component
+from vehicle_connector.links.sovd.http import Answer, BadAnswer, ConnectionLost, SovdHttp
 
 _ASK_SECONDS = 10.0
 _RELEASE_SECONDS = 2.0

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from service_kit.logging import get_logger
 from vehicle_connector.links.dialled import CommandFailed, Execution, FateUnknown
-from vehicle_connector.links.sovd_codec import (
+from vehicle_connector.links.sovd.codec import (
     EventLines,
     Object,
     check,
@@ -16,8 +16,8 @@ from vehicle_connector.links.sovd_codec import (
     object_of,
     text_of,
 )
-from vehicle_connector.links.sovd_directory import Component
-from vehicle_connector.links.sovd_http import BadAnswer, ConnectionLost, SovdHttp
+from vehicle_connector.links.sovd.directory import Component
+from vehicle_connector.links.sovd.http import BadAnswer, ConnectionLost, SovdHttp
 
 _log = get_logger(__name__)
 

@@ -18,11 +18,11 @@ from vehicle_connector.links.dialled import (
     Stopped,
     Unreachable,
 )
-from vehicle_connector.links.sovd_codec import Object, ServerFailed, bad_response, check, object_of, text_of
-from vehicle_connector.links.sovd_commands import SovdCommands
-from vehicle_connector.links.sovd_directory import Directory
-from vehicle_connector.links.sovd_http import Answer, BadAnswer, ConnectionLost, SovdHttp
-from vehicle_connector.links.sovd_locks import Locks
+from vehicle_connector.links.sovd.codec import Object, ServerFailed, bad_response, check, object_of, text_of
+from vehicle_connector.links.sovd.commands import SovdCommands
+from vehicle_connector.links.sovd.directory import Directory
+from vehicle_connector.links.sovd.http import Answer, BadAnswer, ConnectionLost, SovdHttp
+from vehicle_connector.links.sovd.locks import Locks
 
 _log = get_logger(__name__)
 

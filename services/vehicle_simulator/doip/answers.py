@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service_kit.uds import RESPONSE_PENDING
+from vehicle_simulator.doip.uds import UdsServers, command_of
 from vehicle_simulator.faults import Fault, FaultKind, FaultScript
 from vehicle_simulator.metrics import count_command
-from vehicle_simulator.uds_server import UdsServers, command_of
 
 # No service answers with that.
 GARBAGE = bytes.fromhex("00BADBAD")

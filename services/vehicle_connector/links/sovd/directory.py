@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 from vehicle_connector.links.dialled import CommandFailed, FateUnknown
-from vehicle_connector.links.sovd_codec import Object, check, items_of, number_of, object_of, text_of
-from vehicle_connector.links.sovd_http import Answer, BadAnswer
+from vehicle_connector.links.sovd.codec import Object, check, items_of, number_of, object_of, text_of
+from vehicle_connector.links.sovd.http import Answer, BadAnswer
 
 _REREAD_SECONDS = 5.0
 _MOST_COMPONENTS = 256

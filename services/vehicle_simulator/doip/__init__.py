@@ -1,0 +1,1 @@
+"""Simulated vehicles as DoIP entities (ISO 13400-2)."""
