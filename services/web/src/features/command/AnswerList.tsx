@@ -48,7 +48,7 @@ export function AnswerList({ answers, count }: AnswerListProps) {
         tabIndex={0}
         role="list"
         aria-label="Answers"
-        onScroll={(event) => setAtEnd(isAtEnd(event.currentTarget))}
+        onScroll={({ currentTarget }) => setAtEnd(isAtEnd(currentTarget) && !holdsKeyboard(currentTarget))}
         onFocus={({ target }) => {
           const index = indexOf(target);
           if (index === undefined) return;
@@ -114,6 +114,11 @@ function indexOf(target: EventTarget): number | undefined {
   if (!(target instanceof HTMLButtonElement)) return undefined;
   const index = target.closest<HTMLElement>('[data-index]')?.dataset.index;
   return index === undefined ? undefined : Number(index);
+}
+
+/** A scroll to the end that was begun before the keyboard came to a row is told of after it. */
+function holdsKeyboard(list: HTMLElement): boolean {
+  return list.querySelector(':focus-visible') !== null;
 }
 
 function isAtEnd({ scrollTop, scrollHeight, clientHeight }: HTMLElement): boolean {
