@@ -40,7 +40,7 @@ async function watchAnswersCome(): Promise<() => Promise<[number, string][]>> {
     const seen: [number, string][] = [];
     const look = () => {
       const count = document.querySelectorAll('[aria-label=Answers] [role=listitem]').length;
-      const status = document.querySelector('h1 + div')?.textContent ?? '';
+      const status = document.querySelector('[role=status][aria-label="Status of the command"]')?.textContent ?? '';
       if (count > (seen.at(-1)?.[0] ?? 0)) seen.push([count, status]);
     };
     new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
@@ -101,7 +101,8 @@ describe('a command', () => {
     await fillEcu(page, '0x10');
     await page.getByLabel('Data ID').fill('0x1234');
     await send(page);
-    await page.getByRole('alert').getByText('Negative response 0x31 requestOutOfRange').waitFor();
+    const refusal = page.getByRole('alert').filter({ hasText: 'Failed: NEGATIVE_RESPONSE' });
+    await refusal.getByText('The ECU refused. 0x31 requestOutOfRange: data identifier 0x1234').waitFor();
   });
 
   it('that cannot be repeated is confirmed first, and names the vehicle and the effect', async () => {

@@ -65,7 +65,9 @@ function FollowedCommand({ command }: { command: Command }) {
 function Summary({ command, status }: { command: Command; status: string }) {
   return (
     <Stack direction="row" sx={{ columnGap: 2, rowGap: 0.5, flexWrap: 'wrap', alignItems: 'baseline' }}>
-      <CommandStatusView status={status} />
+      <span role="status" aria-label="Status of the command">
+        <CommandStatusView status={status} />
+      </span>
       <Link component={RouterLink} to={`/vehicles/${command.vehicle_id}`}>
         <Code>{command.vin}</Code>
       </Link>
