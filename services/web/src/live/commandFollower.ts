@@ -23,7 +23,7 @@ export class CommandFollower {
   private subscription: Subscription = 'none';
   private unknown = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private lastTold = 0;
+  private lastTold = -Infinity;
 
   constructor(commandId: string, send: (message: object) => void) {
     this.commandId = commandId;
@@ -74,7 +74,7 @@ export class CommandFollower {
     this.send({ action: 'unsubscribe', command_id: this.commandId });
   }
 
-  /** At once after a calm, so that the first answer is on screen without delay; then in batches. */
+  /** At once after a calm and until there are answers, so that the first one is on screen without delay; then in batches. */
   private tellSoon(): void {
     if (this.timer !== undefined) return;
     const pause = Math.max(0, this.lastTold + BATCH_MS - performance.now());
@@ -83,8 +83,10 @@ export class CommandFollower {
 
   private tell(): void {
     this.timer = undefined;
-    this.lastTold = performance.now();
-    this.state.set(this.snapshot());
+    const following = this.snapshot();
+    // A status comes right before the first answer, which is not to wait for that.
+    if (following.count + following.oddityCount > 0) this.lastTold = performance.now();
+    this.state.set(following);
   }
 
   private snapshot(): Following {

@@ -84,6 +84,21 @@ describe('a command that is followed', () => {
     expect(follower.state.get().ended).toBe(true);
   });
 
+  it('has its first answer told at once, right after a status; the next ones wait for their batch', async () => {
+    const { count } = follow();
+    const socket = await connect();
+    socket.say({ event: 'status', command_id: COMMAND, status: 'in_progress', revision: 2 });
+    await vi.advanceTimersByTimeAsync(10);
+    socket.say(answer(1));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(count()).toBe(1);
+    socket.say(answer(2));
+    await vi.advanceTimersByTimeAsync(BATCH_MS / 2);
+    expect(count()).toBe(1);
+    await vi.advanceTimersByTimeAsync(BATCH_MS / 2);
+    expect(count()).toBe(2);
+  });
+
   it('asks again for what is missing', async () => {
     const { count } = follow();
     const socket = await connect();
