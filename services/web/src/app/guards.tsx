@@ -1,5 +1,6 @@
 import Box from '@mui/material/Box';
 import Button from '@mui/material/Button';
+import { useDeferredValue } from 'react';
 import { Navigate, Outlet, useLocation } from 'react-router';
 import { Notice } from '../components/Notice';
 import { PageLoading } from '../components/PageLoading';
@@ -10,6 +11,8 @@ import { useMay, useSessionState, useUser } from '../session/useSession';
 export function LoginGuard() {
   const state = useSessionState();
   const { pathname, search } = useLocation();
+  // The first page is much to draw: in slices, between which the browser answers.
+  const drawn = useDeferredValue(state.phase);
   switch (state.phase) {
     case 'restoring':
       return <PageLoading />;
@@ -20,7 +23,7 @@ export function LoginGuard() {
       return <Navigate to={`/login${back}`} replace />;
     }
     case 'signed-in':
-      return <Outlet />;
+      return drawn === 'signed-in' ? <Outlet /> : <PageLoading />;
   }
 }
 

@@ -1,4 +1,4 @@
-import { useQueryClient, type QueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
 import { useEffect } from 'react';
 import { liveFeed } from '../live/feed';
 import { summaryKey } from '../features/dashboard/queries';
@@ -14,16 +14,12 @@ export function useLiveFeed(): void {
         patchConnection(queries, event);
         void queries.invalidateQueries({ queryKey: summaryKey });
       },
-      onResync: () => readVehiclesAgain(queries),
+      // The dashboard's numbers are read every few seconds anyway.
+      onResync: () => void queries.invalidateQueries({ queryKey: vehiclesKey }),
     });
     return () => {
       unwatch();
       liveFeed.stop();
     };
   }, [queries]);
-}
-
-function readVehiclesAgain(queries: QueryClient): void {
-  void queries.invalidateQueries({ queryKey: vehiclesKey });
-  void queries.invalidateQueries({ queryKey: summaryKey });
 }

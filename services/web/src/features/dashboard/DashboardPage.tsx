@@ -17,7 +17,7 @@ const OutcomeChart = lazy(async () => ({ default: (await import('./OutcomeChart'
 
 const LATEST = 8;
 const CHART_TITLE = 'Commands of the last 24 hours, by outcome';
-const CHART_HEIGHT = 280;
+const CHART_HEIGHT = 248;
 
 export function DashboardPage() {
   const summary = useQuery(summaryQuery);
@@ -50,9 +50,13 @@ function SummaryView({ summary }: { summary: Summary }) {
     <>
       <SummaryNumbers summary={summary} />
       <Section title={CHART_TITLE}>
-        <Box role="img" aria-label="Commands by hour and outcome, as a bar chart" sx={{ p: 2, height: CHART_HEIGHT }}>
+        <Box
+          role="img"
+          aria-label="Commands by hour and outcome, as a bar chart"
+          sx={{ m: 2, minHeight: CHART_HEIGHT }}
+        >
           <Suspense fallback={<LoadingLines lines={4} />}>
-            <OutcomeChart buckets={summary.buckets} />
+            <OutcomeChart buckets={summary.buckets} height={CHART_HEIGHT} />
           </Suspense>
         </Box>
       </Section>
@@ -65,7 +69,7 @@ function SummaryLoading() {
     <>
       <NumbersLoading />
       <Section title={CHART_TITLE}>
-        <Box sx={{ height: CHART_HEIGHT }}>
+        <Box sx={{ m: 2, height: CHART_HEIGHT }}>
           <LoadingLines lines={4} />
         </Box>
       </Section>
