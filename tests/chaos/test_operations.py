@@ -13,7 +13,7 @@ import pytest
 
 from command_service.storage import MIGRATIONS as COMMANDS
 from gateway.storage import MIGRATIONS as ACCOUNTS
-from service_kit.database import upgrade
+from service_kit.database import downgrade, upgrade
 from tests.chaos.test_kill_and_restart import QUICK, off, under_load
 from tests.support.local_servers import free_port
 from tests.support.system import ENGINEER, System, running
@@ -60,18 +60,16 @@ async def test_a_rolling_restart_of_every_service(
 
 async def test_a_migration(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     """The new version runs before its migration, during it, and after it."""
-    await upgrade(system.database_url, ACCOUNTS, "gateway", "0002")
-    await upgrade(system.database_url, COMMANDS, "command_service", "0001")
-    with monkeypatch.context() as patched:
-        patched.setattr(system, "migrate", lambda: None)
-        await off(system.start)
+    for package, schema in ((ACCOUNTS, "gateway"), (COMMANDS, "command_service")):
+        await upgrade(system.database_url, package, schema)
+        await downgrade(system.database_url, package, schema, "-1")
     try:
+        with monkeypatch.context() as patched:
+            patched.setattr(system, "migrate", lambda: None)
+            await off(system.start)
         await off(system.start_vehicles)
         ends = await under_load(system, lambda: off(system.migrate), USERS)
         assert set(ends) <= ALL_WELL, ends
-        with system.client() as client:
-            # Made of what the migration has brought.
-            assert client.get("/api/v1/summary").status_code == 200
         await off(system.stop)
     finally:
         system.kill_all()

@@ -62,6 +62,8 @@ def observed(
     redis_server: RedisServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Observed]:
+    for server in (postgres_server, rabbitmq_server, redis_server):
+        server.ensure_running()  # after a test in which it was away
     redis_server.flush()
     with collecting() as collector:
         system = System(

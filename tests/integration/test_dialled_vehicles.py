@@ -78,7 +78,7 @@ class System:
         async def ended() -> bool:
             return bool((await self.commands.GetCommand(request)).completed_at_us)
 
-        await until_it(ended, 20)
+        await until_it(ended, 60)
         command: command_pb2.Command = await self.commands.GetCommand(request)
         return command
 
