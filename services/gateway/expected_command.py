@@ -28,9 +28,8 @@ class ExpectedCommand:
     def whole(self) -> bool:
         return self._confirmed and not self._lost
 
-    @property
-    def overdue(self) -> bool:
-        """Nobody came; to be asked once in a round."""
+    def round_over(self) -> bool:
+        """Whether it has been waited for long enough."""
         self._rounds += 1
         return self._rounds > MAX_ROUNDS
 

@@ -129,7 +129,7 @@ class LiveUpdates:
     async def reread_all(self) -> None:
         """One call for up to MAX_READ viewers."""
         self.vehicles.settle()
-        for command_id in [each.command_id for each in self._expected.values() if each.overdue]:
+        for command_id in [each.command_id for each in self._expected.values() if each.round_over()]:
             self.forget(command_id)
         for channel in list(self._channels.values()):
             channel.settle()

@@ -27,7 +27,10 @@ _UNKNOWN = "unknown"
 class _Settlement(Enum):
     ACK = auto()
     REQUEUE = auto()
-    REJECT = auto()
+    # To the dead letters: handling it failed here, which is logged …
+    FAILED = auto()
+    # … or it is not the command service's.
+    FOREIGN = auto()
 
 
 _GRANTED = metrics.CLAIMS.labels("granted")
@@ -79,8 +82,10 @@ class Dispatcher:
             await message.ack()
         elif _Settlement.REQUEUE in settlements:
             await message.requeue()
-        else:
+        elif _Settlement.FOREIGN in settlements:
             await _reject(message, "commands")
+        else:
+            await message.reject()
 
     def _settle(
         self, dispatched: wire.DispatchedCommand, answer: wire.ClaimAnswer | BaseException, span: ActiveSpan | None
@@ -95,7 +100,7 @@ class Dispatcher:
         except Exception as error:
             with command_context(dispatched.command_id, dispatched.traceparent):
                 _log.error("command_not_handled", exc_info=error)
-            return _Settlement.REJECT
+            return _Settlement.FAILED
 
     def _act_upon(
         self, dispatched: wire.DispatchedCommand, answer: wire.ClaimAnswer, span: ActiveSpan | None
@@ -108,7 +113,7 @@ class Dispatcher:
         if span is not None:
             span.set(refusal=answer.refusal)
             span.end()
-        return _Settlement.REJECT if answer.refusal == _UNKNOWN else _Settlement.ACK
+        return _Settlement.FOREIGN if answer.refusal == _UNKNOWN else _Settlement.ACK
 
     async def _on_control(self, message: IncomingMessage) -> None:
         control = _parse_control(message.body)

@@ -14,7 +14,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.conftest import SERVICES, Observed
-from tests.support.local_servers import LocalServer, find_binary
+from tests.support.local_servers import LocalServer
+from tests.support.programs import find_binary
 from tests.support.system import ROOT
 from tests.support.waiting import wait_for
 

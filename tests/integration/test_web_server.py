@@ -16,7 +16,8 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from gateway.middleware import RequestEdge
 from gateway.web_pages import WebPages
-from tests.support.local_servers import LocalServer, find_binary, free_port
+from tests.support.local_servers import LocalServer, free_port
+from tests.support.programs import find_binary
 from tests.support.system import ROOT
 
 SCRIPT = "/assets/index-B3k9_dEf.js"

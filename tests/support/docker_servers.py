@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.support.local_servers import PASSWORD, START_SECONDS, USER, CannotStart, exchange, free_port, wait_until
+from tests.support.local_servers import PASSWORD, START_SECONDS, USER, exchange, free_port, wait_until
+from tests.support.programs import CannotStart
 from tests.support.sql import execute_sql
 
 

@@ -5,7 +5,6 @@ however that ends: a guard process reads a pipe from its owner and ends the serv
 """
 
 import contextlib
-import fcntl
 import getpass
 import os
 import pwd
@@ -15,33 +14,20 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
 import psutil
 
+from tests.support.programs import CannotStart, find_binary
+
 START_SECONDS = 90.0
 USER = "sovd"
 PASSWORD = "sovd"
 
-_PACKAGES = {
-    "postgres": "postgresql",
-    "redis-server": "redis-server",
-    "rabbitmq-server": "rabbitmq-server",
-    "nginx": "nginx-light",
-    "prometheus": "prometheus",
-    "promtool": "prometheus",
-}
-_PLACES = {
-    "postgres": ["/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/pgsql-*/bin"],
-    "rabbitmq-server": ["/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin", "/usr/local/sbin"],
-    "redis-server": ["/opt/homebrew/bin", "/usr/local/bin"],
-    "nginx": ["/usr/sbin", "/opt/homebrew/bin"],
-}
 # Ends what the newest line on its input names, once its input is closed; then removes the directory.
 _GUARD = """
 while read -r line; do pids=$line; done
@@ -49,68 +35,7 @@ for pid in $pids; do kill -"$1" "$pid" 2>/dev/null; done
 for pid in $pids; do n=0; while kill -0 "$pid" 2>/dev/null && [ $n -lt 50 ]; do n=$((n+1)); sleep 0.1; done; done
 rm -rf "$2"
 """
-_install_lock = threading.Lock()
 _given_ports: set[int] = set()
-
-
-class CannotStart(RuntimeError):
-    """A server could not be had; the message says what to do about it."""
-
-
-def find_binary(name: str) -> str:
-    """The path of a server's binary; the newest where there are several. Installs it where that is possible."""
-    with _installing():
-        path = _find(name)
-        if path is None:
-            _install(sorted({package for binary, package in _PACKAGES.items() if _find(binary) is None}))
-            path = _find(name)
-    if path is None:
-        raise CannotStart(
-            f"{name} is not installed; install it (on Debian: {_PACKAGES[name]}) or, for a server that services need, "
-            "start Docker or give TEST_*_URL"
-        )
-    return path
-
-
-@contextlib.contextmanager
-def _installing() -> Iterator[None]:
-    """One at a time, also among the processes that share the tests."""
-    with _install_lock, (Path(tempfile.gettempdir()) / f"sovd-tests-install-{os.getuid()}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def find_tool(name: str, package: str) -> str:
-    """The path of a program that is no server; its Debian package is installed where that is possible."""
-    with _installing():
-        if shutil.which(name) is None:
-            _install([package])
-    path = shutil.which(name)
-    if path is None:
-        raise CannotStart(f"{name} is not installed; on Debian it is in the package {package}")
-    return path
-
-
-def _find(name: str) -> str | None:
-    # The places come first: what Debian has on the PATH for RabbitMQ is a wrapper that insists on its own user.
-    for place in _PLACES.get(name, ()):
-        found = [path for path in Path("/").glob(f"{place.lstrip('/')}/{name}") if os.access(path, os.X_OK)]
-        if found:
-            return str(max(found, key=lambda path: [int(part) for part in path.parts if part.isdigit()]))
-    return shutil.which(name)
-
-
-def _install(packages: Sequence[str]) -> None:
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return
-    # At run level 1 the packages do not start services of their own.
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    # What is known of the packages may do even where it cannot be brought up to date.
-    subprocess.run(["apt-get", "update"], env=environment, stdin=subprocess.DEVNULL, capture_output=True)
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
-    done = subprocess.run(install, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise CannotStart(f"{' '.join(install)} failed: {done.stderr.strip()[-500:]}")
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import redis
 
-from tests.support import docker_servers, local_servers
+from tests.support import docker_servers, programs
 from tests.support import servers as servers_module
 from tests.support.local_servers import LocalRedis
 from tests.support.servers import PostgresServer, RabbitServer, RedisServer, Servers
@@ -125,11 +125,11 @@ def test_local_server_ends_with_the_process_that_started_it() -> None:
 
 def test_missing_server_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(local_servers, "_PLACES", {name: [] for name in local_servers._PLACES})
+    monkeypatch.setattr(programs, "_PLACES", {name: [] for name in programs._PLACES})
     with pytest.raises(
-        local_servers.CannotStart, match=r"redis-server is not installed; install it .*start Docker or give TEST_"
+        programs.CannotStart, match=r"redis-server is not installed; install it .*start Docker or give TEST_"
     ):
-        local_servers.find_binary("redis-server")
+        programs.find_binary("redis-server")
 
 
 def test_docker_that_answers_but_has_no_image_gives_way_to_local_binaries(

@@ -10,6 +10,7 @@ from typing import Any
 
 from command_service.domain.lanes import lane_key
 from service_kit.uds import is_functional
+from service_kit.uds.dtc import STATUS_BITS
 
 MAX_STREAM_SECONDS = 3600
 
@@ -61,17 +62,7 @@ _BYTES = {
     "description": "Bytes in hexadecimal",
     "examples": ["0x0102"],
 }
-_STATUS_BITS = (
-    "testFailed",
-    "testFailedThisOperationCycle",
-    "pendingDTC",
-    "confirmedDTC",
-    "testNotCompletedSinceLastClear",
-    "testFailedSinceLastClear",
-    "testNotCompletedThisOperationCycle",
-    "warningIndicatorRequested",
-)
-_STATUS = _object({bit: {"type": "boolean"} for bit in _STATUS_BITS} | {"raw": {"type": "string"}}, closed=False)
+_STATUS = _object({bit: {"type": "boolean"} for bit in STATUS_BITS} | {"raw": {"type": "string"}}, closed=False)
 _TEXT = {"type": "string"}
 _FAULT = _object(
     {"code": _TEXT, "display_code": _TEXT, "status": _STATUS},

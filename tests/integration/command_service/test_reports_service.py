@@ -6,7 +6,8 @@ from grpc.aio import AioRpcError
 
 from sovd_protos.command.v1 import command_pb2
 from sovd_protos.reports.v1 import reports_pb2, reports_pb2_grpc
-from tests.integration.command_service.test_service import COMPLETED, Client, Connector, broker, client, service
+from tests.integration.command_service.played_parts import Client, Connector
+from tests.integration.command_service.test_service import COMPLETED, broker, client, service
 
 __all__ = ["broker", "client", "service"]
 

@@ -7,7 +7,7 @@ import pytest
 from gateway import expected_command
 from gateway.live_updates import MAX_EXPECTED
 from tests.unit.gateway.live_fakes import CHANNEL, COMMAND, check_whole, response, settle, status
-from tests.unit.gateway.test_live_updates import Scene, a_scene
+from tests.unit.gateway.live_scene import Scene, a_scene
 
 
 @pytest.fixture
@@ -110,3 +110,13 @@ async def test_without_live_events_nothing_is_expected() -> None:
         scene.hub.expect(COMMAND)
         await settle()
         assert scene.live.subscriptions == []
+
+
+async def test_a_status_that_was_lost_comes_with_the_clock(scene: Scene) -> None:
+    scene.happen(status(1, 0), published=False)
+    socket, _ = scene.open()
+    await settle()
+    assert socket.events == []
+    await scene.hub.reread_all()
+    await settle()
+    assert [event["revision"] for event in socket.events] == [1]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from service_kit.tracing import ActiveSpan
 from sovd_protos.connector.v1 import connector_pb2 as wire
 from sovd_protos.connector.v1.connector_pb2 import Outcome
 from sovd_protos.session.v1 import session_pb2
@@ -10,6 +11,7 @@ from tests.unit.vehicle_connector.conftest import World, Worlds
 from tests.unit.vehicle_connector.fake_command_service import FakeCommandService, dispatched_command
 from tests.unit.vehicle_connector.ids import C1, C2, C3, command_id
 from tests.unit.vehicle_connector.scripted_vehicle import VIN, finished, hello, response
+from vehicle_connector.executor import Executor
 
 
 async def test_a_command_runs_and_its_results_are_recorded_in_order(world: World) -> None:
@@ -258,3 +260,23 @@ async def test_a_message_with_a_command_that_nobody_knows_is_a_dead_letter_whose
     await world.dispatch.together(dispatched_command(C1, VIN), dispatched_command(C2, VIN))
     await until(lambda: vehicle.handed == [C2])
     assert len(await world.dead_letters()) == 1
+
+
+async def test_a_command_that_cannot_be_handled_here_does_not_stop_the_others_of_its_message(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hand_over = Executor.hand_over
+
+    def failing(executor: Executor, dispatched: wire.DispatchedCommand, attempt: int, span: ActiveSpan | None) -> None:
+        if dispatched.command_id == C1:
+            raise RuntimeError("a bug")
+        hand_over(executor, dispatched, attempt, span)
+
+    monkeypatch.setattr(Executor, "hand_over", failing)
+    vehicle = await world.vehicle()
+    await world.dispatch.together(dispatched_command(C1, VIN), dispatched_command(C2, VIN))
+    await until(lambda: vehicle.handed == [C2])
+    assert len(await world.dead_letters()) == 1
+    logged = "".join(capsys.readouterr())
+    assert "command_not_handled" in logged
+    assert "malformed_message" not in logged

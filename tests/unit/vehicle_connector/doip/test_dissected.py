@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.support.local_servers import find_tool
+from tests.support.programs import find_tool
 from tests.unit.vehicle_connector.conftest import Worlds
 from tests.unit.vehicle_connector.doip.conftest import bench_of
 from tests.unit.vehicle_connector.doip.test_catalogue import seed_key
