@@ -15,7 +15,8 @@ from sovd_protos.connector.v1 import connector_pb2 as wire
 from vehicle_connector import metrics
 from vehicle_connector.deadline import Deadline
 from vehicle_connector.result_buffer import ResultBuffer
-from vehicle_connector.vehicle_link import (
+from vehicle_connector.vehicle_response import clean_code, clean_message, clean_nrc, complaint_about
+from vehicle_links.vehicle_link import (
     AttemptKey,
     End,
     Finished,
@@ -25,7 +26,6 @@ from vehicle_connector.vehicle_link import (
     VehicleCommand,
     VehicleLink,
 )
-from vehicle_connector.vehicle_response import clean_code, clean_message, clean_nrc, complaint_about
 
 _log = get_logger(__name__)
 

@@ -21,14 +21,14 @@ from vehicle_connector.dispatcher import Dispatcher
 from vehicle_connector.executor import Executor, Limits
 from vehicle_connector.holder import HeldHere
 from vehicle_connector.lease import Lease
-from vehicle_connector.links.dialled import Dialler
-from vehicle_connector.links.doip.identification import listen
-from vehicle_connector.links.doip.link import DoipDialler
-from vehicle_connector.links.doip.security import load_function
-from vehicle_connector.links.session.server import SERVICE, SessionRules, SessionServer
-from vehicle_connector.links.sovd.link import SovdDialler, SovdRules
+from vehicle_connector.session_link.server import SERVICE, SessionRules, SessionServer
 from vehicle_connector.sessions import Sessions
 from vehicle_connector.settings import Settings
+from vehicle_links.dialled import Dialler
+from vehicle_links.doip.identification import listen
+from vehicle_links.doip.link import DoipDialler
+from vehicle_links.doip.security import load_function
+from vehicle_links.sovd.link import SovdDialler, SovdRules
 
 _log = get_logger(__name__)
 

@@ -14,9 +14,9 @@ from service_kit.logging import get_logger
 from sovd_protos.connector.v1 import connector_pb2 as wire
 from vehicle_connector.command_service_stream import NotAttached
 from vehicle_connector.lease import Lease
-from vehicle_connector.links.dialled import Connection, DialledLink, DialledVehicle, Dialler, Unreachable
 from vehicle_connector.sessions import Sessions
-from vehicle_connector.vehicle_link import LinkEvents
+from vehicle_links.dialled import Connection, DialledLink, DialledVehicle, Dialler, Unreachable
+from vehicle_links.vehicle_link import LinkEvents
 
 _log = get_logger(__name__)
 

@@ -11,7 +11,7 @@ from service_kit.tracing import ActiveSpan
 from sovd_protos.connector.v1 import connector_pb2 as wire
 from vehicle_connector.attempt import Attempt, Phase
 from vehicle_connector.lease import Lease
-from vehicle_connector.vehicle_link import AttemptKey, Update, VehicleCommand, VehicleLink
+from vehicle_links.vehicle_link import AttemptKey, Update, VehicleCommand, VehicleLink
 
 _log = get_logger(__name__)
 

@@ -10,7 +10,7 @@ from service_kit.logging import get_logger
 from sovd_protos.connector.v1 import connector_pb2 as wire
 from vehicle_connector import metrics
 from vehicle_connector.executor import Executor
-from vehicle_connector.vehicle_link import AttemptKey, VehicleLink
+from vehicle_links.vehicle_link import AttemptKey, VehicleLink
 
 _log = get_logger(__name__)
 

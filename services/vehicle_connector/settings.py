@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from service_kit.settings import HostPort, Port, RabbitUrl, ServiceSettings
-from vehicle_connector.links.doip.security import load_function
+from vehicle_links.doip.security import load_function
 
 
 def _check_function(name: str) -> str:

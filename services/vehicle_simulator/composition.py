@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 
 from service_kit.lifecycle import Lifecycle
 from service_kit.logging import get_logger
-from vehicle_simulator.connections import Connections
+from vehicle_session.connections import Connections
+from vehicle_session.session_client import ReconnectPolicy
 from vehicle_simulator.ecus import VehicleSpec
 from vehicle_simulator.faults import FaultScript
 from vehicle_simulator.fleet import DoipPorts, Fleet, demo_fleet, simulated_fleet
 from vehicle_simulator.ledger import ExecutionLedger
-from vehicle_simulator.session_client import ReconnectPolicy
 from vehicle_simulator.settings import Settings
 from vehicle_simulator.sovd.server import SovdServer
 

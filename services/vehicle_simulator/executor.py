@@ -5,10 +5,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from sovd_protos.session.v1.session_pb2 import Execute, Finished
+from vehicle_session.held_command import Update
 from vehicle_simulator.commands import Params, answers, parse_params, stream
 from vehicle_simulator.ecus import VehicleModel
 from vehicle_simulator.failures import CommandFailed
-from vehicle_simulator.held_command import Update
 from vehicle_simulator.metrics import count_command
 
 _COMPLETED = Finished(kind=Finished.COMPLETED)

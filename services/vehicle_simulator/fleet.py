@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from service_kit.logging import get_logger
 from service_kit.vehicle_credential import vehicle_credential
 from sovd_protos.vehicle.v1.vehicle_pb2 import Ecu
-from vehicle_simulator.connections import Connections
+from vehicle_session.connections import Connections
+from vehicle_session.session_client import Identity, ReconnectPolicy
 from vehicle_simulator.doip.entity import DoipEntity
 from vehicle_simulator.doip.uds import UdsServers
 from vehicle_simulator.ecus import ECU_TYPES, ENGINE_ADDRESS, VehicleModel, VehicleSpec
@@ -16,7 +17,6 @@ from vehicle_simulator.faults import FaultScript
 from vehicle_simulator.ledger import ExecutionLedger
 from vehicle_simulator.metrics import VEHICLES_CONNECTED
 from vehicle_simulator.scripted import ScriptedExecutor, ScriptedSession
-from vehicle_simulator.session_client import Identity, ReconnectPolicy
 from vehicle_simulator.vins import fleet_vins
 
 SOFTWARE_VERSION = "vehicle-simulator"

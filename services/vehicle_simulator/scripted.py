@@ -7,11 +7,11 @@ from typing import Any
 
 from service_kit.uds import RESPONSE_PENDING, nrc_name
 from sovd_protos.session.v1.session_pb2 import CommandUpdate, Execute, Finished, FromVehicle, Pending
+from vehicle_session.held_command import Update
+from vehicle_session.session_client import Call, SessionClient
 from vehicle_simulator.executor import VehicleExecutor
 from vehicle_simulator.failures import negative_response
 from vehicle_simulator.faults import Fault, FaultKind, FaultScript
-from vehicle_simulator.held_command import Update
-from vehicle_simulator.session_client import Call, SessionClient
 
 GARBAGE = '["this is no JSON object"'
 

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import cast
 
-from vehicle_connector.links.dialled import DialledLink, DialledVehicle
-from vehicle_connector.links.doip.link import DoipDialler
-from vehicle_connector.vehicle_link import AttemptKey, Finished, Update, VehicleCommand, VehicleLink
+from vehicle_links.dialled import DialledLink, DialledVehicle
+from vehicle_links.doip.link import DoipDialler
+from vehicle_links.vehicle_link import AttemptKey, Finished, Update, VehicleCommand, VehicleLink
 from vehicle_simulator.doip import messages as doip
 from vehicle_simulator.doip.entity import DoipEntity
 from vehicle_simulator.doip.uds import UdsServers

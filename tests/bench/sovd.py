@@ -15,7 +15,7 @@ import httpcore
 import uvloop
 
 from tests.integration.sovd.bench import VIN, Bench, linked, served
-from vehicle_connector.vehicle_link import AttemptKey, Finished, Update, VehicleLink
+from vehicle_links.vehicle_link import AttemptKey, Finished, Update, VehicleLink
 
 ROUNDS = 500
 WARM_UP = 50

@@ -13,9 +13,9 @@ from uuid import uuid4
 
 from command_service.domain.catalogue import CATALOGUE
 from tests.support.waiting import until
-from vehicle_connector.links.dialled import DialledLink, DialledVehicle
-from vehicle_connector.links.sovd.link import SovdDialler, SovdRules
-from vehicle_connector.vehicle_link import (
+from vehicle_links.dialled import DialledLink, DialledVehicle
+from vehicle_links.sovd.link import SovdDialler, SovdRules
+from vehicle_links.vehicle_link import (
     AttemptKey,
     Finished,
     Response,

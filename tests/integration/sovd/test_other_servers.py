@@ -8,7 +8,7 @@ import pytest
 from tests.integration.sovd.bench import VIN, linked
 from tests.integration.sovd.fake_server import ECM, Reply, fake_server
 from tests.support.waiting import until
-from vehicle_connector.links.dialled import Unreachable
+from vehicle_links.dialled import Unreachable
 
 FAULTS, DATA, OPERATIONS, LOCKS = f"{ECM}/faults", f"{ECM}/data", f"{ECM}/operations", f"{ECM}/locks"
 EXECUTIONS = f"{OPERATIONS}/selfTest/executions"
@@ -380,7 +380,7 @@ async def test_another_vehicle_at_the_address_is_not_taken_for_this_one() -> Non
 
 
 async def test_new_components_are_found_without_dialling_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vehicle_connector.links.sovd.directory._REREAD_SECONDS", 0.1)
+    monkeypatch.setattr("vehicle_links.sovd.directory._REREAD_SECONDS", 0.1)
     async with fake_server({("GET", f"{ECM}2/faults"): {"items": []}}) as server, linked(server.address) as bench:
         assert (await bench.run("ReadDTC", ecuAddress="0x11")).outcome == ("failed", "ECU_NOT_REACHABLE")
         server.answers["GET", "/components"] = {"items": [{"id": "ecm2", "address": 0x11}, {"id": "ecm"}, {}]}

@@ -8,8 +8,8 @@ import pytest
 import trustme
 
 from tests.integration.sovd.bench import address_of, bench_of, linked, served
-from vehicle_connector.links.dialled import Unreachable
-from vehicle_connector.links.sovd.link import SovdDialler, SovdRules
+from vehicle_links.dialled import Unreachable
+from vehicle_links.sovd.link import SovdDialler, SovdRules
 
 
 @pytest.fixture(scope="module")

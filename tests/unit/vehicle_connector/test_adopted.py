@@ -10,7 +10,7 @@ import pytest
 from sovd_protos.connector.v1 import connector_pb2 as wire
 from vehicle_connector.executor import Executor, Limits
 from vehicle_connector.lease import Lease
-from vehicle_connector.vehicle_link import AttemptKey, End, Finished, Response
+from vehicle_links.vehicle_link import AttemptKey, End, Finished, Response
 
 KEY: AttemptKey = ("c1", 1)
 

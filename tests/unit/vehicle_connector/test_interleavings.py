@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sovd_protos.connector.v1 import connector_pb2 as wire
 from vehicle_connector.executor import Executor, Limits
 from vehicle_connector.lease import Lease
-from vehicle_connector.vehicle_link import AttemptKey, End, Finished, HandOver, Response
+from vehicle_links.vehicle_link import AttemptKey, End, Finished, HandOver, Response
 
 WINDOW = 4
 KEY: AttemptKey = ("c1", 1)

@@ -10,8 +10,8 @@ from tests.support.waiting import until
 from tests.unit.vehicle_connector.scripted_vehicle import response
 from vehicle_connector.deadline import Deadline
 from vehicle_connector.lease import Lease
-from vehicle_connector.links.session.codec import parse_from_vehicle
 from vehicle_connector.result_buffer import ResultBuffer
+from vehicle_connector.session_link.codec import parse_from_vehicle
 from vehicle_connector.stream_writer import StreamWriter
 from vehicle_connector.vehicle_response import MAX_RESPONSE_BYTES, complaint_about
 

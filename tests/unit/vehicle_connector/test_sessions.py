@@ -16,7 +16,7 @@ from tests.unit.vehicle_connector.fake_command_service import vehicle_id_of
 from tests.unit.vehicle_connector.ids import C1
 from tests.unit.vehicle_connector.scripted_vehicle import VIN, ScriptedVehicle, finished, hello, response
 from vehicle_connector import command_service_stream, sessions
-from vehicle_connector.links.session import server as session_server
+from vehicle_connector.session_link import server as session_server
 
 HELD = session_pb2.HeldCommand(command_id=C1, attempt=1)
 

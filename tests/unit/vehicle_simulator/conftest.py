@@ -8,12 +8,12 @@ import pytest
 
 from service_kit.grpc_tls import GrpcTls
 from tests.unit.vehicle_simulator.fake_connector import FakeConnector
-from vehicle_simulator.connections import Connections
+from vehicle_session.connections import Connections
+from vehicle_session.session_client import ReconnectPolicy
 from vehicle_simulator.ecus import VehicleSpec
 from vehicle_simulator.faults import FaultScript, parse_faults
 from vehicle_simulator.fleet import Fleet, demo_fleet
 from vehicle_simulator.ledger import ExecutionLedger
-from vehicle_simulator.session_client import ReconnectPolicy
 
 SECRET = "a secret of at least sixteen"
 QUICK = ReconnectPolicy(first_seconds=0.02, most_seconds=0.1, refused_seconds=0.05, hello_seconds=5)

@@ -11,9 +11,9 @@ from service_kit.vehicle_credential import is_vehicle_credential
 from sovd_protos.session.v1.session_pb2 import Cancel, Execute, Finished, Refusal
 from tests.unit.vehicle_simulator.conftest import SECRET, running_fleet
 from tests.unit.vehicle_simulator.fake_connector import FakeConnector, FakeSession
+from vehicle_session.session_client import ReconnectPolicy
 from vehicle_simulator.ecus import VehicleModel
 from vehicle_simulator.fleet import Fleet, demo_fleet, simulated_fleet
-from vehicle_simulator.session_client import ReconnectPolicy
 
 VIN = "WDD1234567890ABCD"
 STREAM = '{"ecuAddress":"0x10","dataIds":["0xF40C"],"interval_ms":10,"duration_s":%s}'

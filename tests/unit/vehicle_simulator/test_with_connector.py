@@ -10,7 +10,7 @@ from tests.support.waiting import until
 from tests.unit.vehicle_connector.conftest import World, Worlds, worlds
 from tests.unit.vehicle_connector.scripted_vehicle import CREDENTIAL_SECRET
 from tests.unit.vehicle_simulator.conftest import QUICK
-from vehicle_simulator.connections import Connections
+from vehicle_session.connections import Connections
 from vehicle_simulator.faults import FaultScript, parse_fault
 from vehicle_simulator.fleet import Fleet, demo_fleet
 from vehicle_simulator.ledger import ExecutionLedger, executions, read_ledger

@@ -1,1 +1,0 @@
-"""Links to vehicles, one package per protocol."""

@@ -1,0 +1,296 @@
+"""The catalogue's commands as UDS requests (ISO 14229-1), and their answers as the catalogue's responses."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from udsoncan.services.ClearDiagnosticInformation import ClearDiagnosticInformation
+from udsoncan.services.ECUReset import ECUReset
+from udsoncan.services.ReadDataByIdentifier import ReadDataByIdentifier
+from udsoncan.services.ReadDTCInformation import ReadDTCInformation
+from udsoncan.services.RoutineControl import RoutineControl
+from udsoncan.services.WriteDataByIdentifier import WriteDataByIdentifier
+
+from service_kit.uds.dtc import ALL_DTCS, parse_code
+from vehicle_links.dialled import CommandFailed, Execution
+from vehicle_links.doip import decoding
+from vehicle_links.doip.decoding import Json, SizeNeeded, hexadecimal
+from vehicle_links.doip.ecu import EcuSession
+
+_READ_DTC = ReadDTCInformation.request_id()
+_BY_STATUS_MASK: int = ReadDTCInformation.Subfunction.reportDTCByStatusMask
+_SNAPSHOTS: int = ReadDTCInformation.Subfunction.reportDTCSnapshotRecordByDTCNumber
+_EXTENDED_DATA: int = ReadDTCInformation.Subfunction.reportDTCExtendedDataRecordByDTCNumber
+_ALL_RECORDS = 0xFF
+_REQUEST_OUT_OF_RANGE = 0x31
+_ACTIONS: Mapping[str, int] = {
+    "start": RoutineControl.ControlType.startRoutine,
+    "stop": RoutineControl.ControlType.stopRoutine,
+    "requestResults": RoutineControl.ControlType.requestRoutineResults,
+}
+_RESETS: Mapping[str, int] = {
+    "hard": ECUReset.ResetType.hardReset,
+    "keyOffOn": ECUReset.ResetType.keyOffOnReset,
+    "soft": ECUReset.ResetType.softReset,
+}
+_BYTES = re.compile(r"0x(?:[0-9A-Fa-f]{2})+")
+_MOST_SIZES_ASKED = 64
+
+Params = Mapping[str, Any]
+
+
+async def run(ecu: EcuSession, execution: Execution) -> None:
+    """Asks what the command asks, and responds. Raises what links raise (see dialled.py)."""
+    handler = _HANDLERS.get(execution.command.command_name)
+    if handler is None:
+        raise CommandFailed("UNSUPPORTED_COMMAND", f"{execution.command.command_name} is not known over DoIP")
+    await handler(ecu, execution, execution.parameters)
+
+
+def simple_request(command_name: str, params: Params) -> bytes | None:
+    """The one request of a command that can be said to all ECUs at once; None: it cannot."""
+    build = _REQUESTS.get(command_name)
+    return None if build is None or "dtcCode" in params else build(params)
+
+
+def responses_to(command_name: str, params: Params, ecu_address: int, answer: bytes) -> list[Json]:
+    """Of one ECU's positive answer to `simple_request`."""
+    if command_name == "ReadDTC":
+        return decoding.faults(ecu_address, answer)
+    about: Json = {"ecuAddress": f"0x{ecu_address:X}"}
+    if command_name == "ReadDataByID":
+        return [decoding.data_value(ecu_address, _number(params, "dataId"), answer)]
+    if command_name == "WriteDataByID":
+        return [about | {"id": f"0x{_number(params, 'dataId'):04X}", "raw": hexadecimal(_bytes(params, "value"))}]
+    if command_name == "ECUReset":
+        return [about | {"resetType": params["resetType"]}]
+    if command_name == "RoutineControl":
+        shown = about | {"id": f"0x{_number(params, 'routineId'):04X}", "action": params["action"]}
+        return [shown | ({"raw": hexadecimal(answer[4:])} if len(answer) > 4 else {})]
+    return [about]
+
+
+def fault_count(ecu_address: int, count: int) -> Json:
+    """The last response of ReadDTC."""
+    return {"ecuAddress": f"0x{ecu_address:X}", "count": count}
+
+
+def ecu_address(params: Params) -> int:
+    """Raises CommandFailed for what is no logical address of DoIP."""
+    address = _number(params, "ecuAddress")
+    if address > 0xFFFF:
+        raise CommandFailed("INVALID_PARAMETERS", f"a DoIP logical address has 2 bytes, 0x{address:X} has more")
+    return address
+
+
+# --- what is one request
+
+
+def _read_dtc_request(params: Params) -> bytes:
+    mask = int(str(params.get("statusMask", "0xFF")), 16)
+    return bytes((_READ_DTC, _BY_STATUS_MASK, mask))
+
+
+def _clear_request(params: Params) -> bytes:
+    return _clear(ALL_DTCS)
+
+
+def _read_data_request(params: Params) -> bytes:
+    return _read_data(_number(params, "dataId"))
+
+
+def _write_data_request(params: Params) -> bytes:
+    service = WriteDataByIdentifier.request_id()
+    return bytes((service,)) + _two_bytes(params, "dataId") + _bytes(params, "value")
+
+
+def _routine_request(params: Params) -> bytes:
+    action = _one_of(_ACTIONS, params, "action")
+    parameters = _bytes(params, "parameters") if "parameters" in params else b""
+    return bytes((RoutineControl.request_id(), action)) + _two_bytes(params, "routineId") + parameters
+
+
+def _reset_request(params: Params) -> bytes:
+    return bytes((ECUReset.request_id(), _one_of(_RESETS, params, "resetType")))
+
+
+# --- handlers
+
+
+async def _one_request(ecu: EcuSession, execution: Execution, params: Params) -> None:
+    name = execution.command.command_name
+    answer = await ecu.ask(execution, _REQUESTS[name](params))
+    responses = responses_to(name, params, ecu.address, answer)
+    for response in responses:
+        await execution.respond(response)
+    if name == "ReadDTC":
+        await execution.respond(fault_count(ecu.address, len(responses)))
+
+
+async def _clear_dtc(ecu: EcuSession, execution: Execution, params: Params) -> None:
+    """One DTC, all of one code, or all there are."""
+    codes = await _matching(ecu, execution, params["dtcCode"]) if "dtcCode" in params else [ALL_DTCS]
+    for code in codes:
+        await ecu.ask(execution, _clear(code))
+        execution.changed_something = True
+    await execution.respond({"ecuAddress": f"0x{ecu.address:X}"})
+
+
+async def _read_details(ecu: EcuSession, execution: Execution, params: Params) -> None:
+    for code in await _matching(ecu, execution, params["dtcCode"]):
+        await execution.respond(await _details(ecu, execution, code))
+
+
+async def _details(ecu: EcuSession, execution: Execution, code: int) -> Json:
+    snapshots = await _record(ecu, execution, _SNAPSHOTS, code)
+    extended = await _record(ecu, execution, _EXTENDED_DATA, code)
+    details = decoding.fault_details(ecu.address, code, snapshots, extended)
+    details["snapshots"] = await _split(
+        decoding.snapshot_records, snapshots, ecu.data_sizes, lambda data_id: _data_size(ecu, execution, data_id)
+    )
+    details["extended_data"] = await _split(
+        decoding.extended_data_records, extended, {}, lambda number: _record_size(ecu, execution, code, number)
+    )
+    return details
+
+
+async def _stream(ecu: EcuSession, execution: Execution, params: Params) -> None:
+    """Round by round at its interval; a round that took longer is followed by the next at once."""
+    data_ids = [int(data_id, 16) for data_id in params["dataIds"]]
+    interval, duration = params["interval_ms"] / 1000, params["duration_s"]
+    clock = asyncio.get_running_loop().time
+    begin = clock()
+    for number in range(max(1, int(duration / interval))):
+        await _pause(execution, begin + number * interval - clock())
+        if clock() - begin > duration:
+            break
+        await _stream_round(ecu, execution, data_ids)
+
+
+async def _stream_round(ecu: EcuSession, execution: Execution, data_ids: Sequence[int]) -> None:
+    for data_id in data_ids:
+        answer = await ecu.ask(execution, _read_data(data_id))
+        await execution.respond(decoding.data_value(ecu.address, data_id, answer))
+
+
+async def _pause(execution: Execution, seconds: float) -> None:
+    """Shorter when it is to stop; the next request then says so."""
+    if seconds > 0:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(execution.stop_requested.wait(), seconds)
+
+
+# --- parts of them
+
+
+async def _matching(ecu: EcuSession, execution: Execution, text: str) -> list[int]:
+    """The codes that a text stands for: one, or of "P0420" those that the ECU has stored."""
+    try:
+        wanted, mask = parse_code(text)
+    except ValueError as error:
+        raise CommandFailed("INVALID_PARAMETERS", str(error)) from None
+    if mask == ALL_DTCS:
+        return [wanted]
+    stored = decoding.dtcs(await ecu.ask(execution, bytes((_READ_DTC, _BY_STATUS_MASK, 0xFF))))
+    found = [code for code, _ in stored if code & mask == wanted]
+    if not found:
+        raise CommandFailed("DTC_NOT_STORED", f"{text} is not stored in ECU 0x{ecu.address:X}")
+    return found
+
+
+async def _record(ecu: EcuSession, execution: Execution, report: int, code: int, number: int = _ALL_RECORDS) -> bytes:
+    """Empty: the ECU does not know such records."""
+    try:
+        return await ecu.ask(execution, bytes((_READ_DTC, report)) + code.to_bytes(3, "big") + bytes((number,)))
+    except CommandFailed as failure:
+        # Of one of both an ECU may know nothing. Of neither it says so: then the DTC is not stored.
+        if failure.nrc and (failure.nrc != _REQUEST_OUT_OF_RANGE or report == _EXTENDED_DATA):
+            return b""
+        raise
+
+
+async def _split(
+    decode: Callable[[bytes, Mapping[int, int]], list[Json]],
+    answer: bytes,
+    sizes: dict[int, int],
+    ask_size: Callable[[int], Awaitable[int]],
+) -> list[Json]:
+    """Records follow each other without a length: where one ends the ECU is asked by other means."""
+    for _ in range(_MOST_SIZES_ASKED):
+        try:
+            return decode(answer, sizes)
+        except SizeNeeded as needed:
+            sizes[needed.identifier] = await ask_size(needed.identifier)
+    return [{"raw": hexadecimal(answer)}]
+
+
+async def _data_size(ecu: EcuSession, execution: Execution, data_id: int) -> int:
+    """A snapshot holds what reading the identifier would give; 0: the ECU does not say."""
+    try:
+        return len(await ecu.ask(execution, _read_data(data_id))) - 3
+    except CommandFailed as failure:
+        if failure.nrc:
+            return 0
+        raise
+
+
+async def _record_size(ecu: EcuSession, execution: Execution, code: int, number: int) -> int:
+    return max(0, len(await _record(ecu, execution, _EXTENDED_DATA, code, number)) - 7)
+
+
+def _clear(code: int) -> bytes:
+    return bytes((ClearDiagnosticInformation.request_id(),)) + code.to_bytes(3, "big")
+
+
+def _read_data(data_id: int) -> bytes:
+    return bytes((ReadDataByIdentifier.request_id(),)) + data_id.to_bytes(2, "big")
+
+
+# --- parameters: the command service has checked them against the catalogue's schema
+
+
+def _number(params: Params, name: str) -> int:
+    try:
+        return int(params[name], 16)
+    except (KeyError, ValueError, TypeError):
+        raise CommandFailed("INVALID_PARAMETERS", f"{name} must be 0x and hexadecimal digits") from None
+
+
+def _two_bytes(params: Params, name: str) -> bytes:
+    return (_number(params, name) & 0xFFFF).to_bytes(2, "big")
+
+
+def _bytes(params: Params, name: str) -> bytes:
+    text = params.get(name)
+    if not isinstance(text, str) or _BYTES.fullmatch(text) is None:
+        raise CommandFailed("INVALID_PARAMETERS", f"{name} must be 0x and pairs of hexadecimal digits")
+    return bytes.fromhex(text[2:])
+
+
+def _one_of(known: Mapping[str, int], params: Params, name: str) -> int:
+    value = known.get(str(params.get(name)))
+    if value is None:
+        raise CommandFailed("INVALID_PARAMETERS", f"{name} must be one of {', '.join(known)}")
+    return value
+
+
+_REQUESTS: Mapping[str, Callable[[Params], bytes]] = {
+    "ReadDTC": _read_dtc_request,
+    "ClearDTC": _clear_request,
+    "ReadDataByID": _read_data_request,
+    "WriteDataByID": _write_data_request,
+    "RoutineControl": _routine_request,
+    "ECUReset": _reset_request,
+}
+_HANDLERS: Mapping[str, Callable[[EcuSession, Execution, Params], Awaitable[None]]] = {
+    "ReadDTC": _one_request,
+    "ReadDTCDetails": _read_details,
+    "ClearDTC": _clear_dtc,
+    "ReadDataByID": _one_request,
+    "WriteDataByID": _one_request,
+    "RoutineControl": _one_request,
+    "ECUReset": _one_request,
+    "StreamDataByID": _stream,
+}

@@ -1,0 +1,99 @@
+"""One request to all ECUs at once (functional addressing, ISO 14229-2), and the answers of those that have one."""
+
+import asyncio
+
+from service_kit.uds import RESPONSE_PENDING, nrc_name
+from vehicle_links.dialled import CommandFailed, Execution, FateUnknown, NotSent, Stopped, TimedOut
+from vehicle_links.doip.commands import fault_count, responses_to, simple_request
+from vehicle_links.doip.ecu import Negative, is_answer, is_pending, is_refusal
+from vehicle_links.doip.entity import ACK_SECONDS, ConnectionLost, EntityConnection, Frame, Inbox
+
+# Nobody knows how many ECUs there are: those that answer do so within P2, which gateways make a little longer.
+_WINDOW_SECONDS = 1.0
+# How often it is looked whether there is still time.
+_LOOK_SECONDS = 0.1
+
+
+async def run(connection: EntityConnection, address: int, execution: Execution) -> None:
+    """Responds with what each ECU answers, in the order of their addresses. Raises what links raise."""
+    params, name = execution.parameters, execution.command.command_name
+    request = simple_request(name, params)
+    if request is None:
+        raise CommandFailed("UNSUPPORTED_COMMAND", f"{name} cannot be said to all ECUs at once")
+    answers = await _ask_all(connection, address, request, execution)
+    positive = {ecu: answer for ecu, answer in sorted(answers.items()) if is_answer(answer, request)}
+    responses = [response for ecu, answer in positive.items() for response in responses_to(name, params, ecu, answer)]
+    if not positive:
+        refusals = [answer[2] for answer in answers.values() if is_refusal(answer, request)]
+        raise Negative(refusals[0]) if refusals else CommandFailed("ECU_NOT_REACHABLE", "no ECU answers to that")
+    for response in responses:
+        await execution.respond(response)
+    if name == "ReadDTC":
+        await execution.respond(fault_count(address, len(responses)))
+
+
+async def _ask_all(
+    connection: EntityConnection, address: int, request: bytes, execution: Execution
+) -> dict[int, bytes]:
+    try:
+        connection.check()
+    except ConnectionLost:
+        raise NotSent from None
+    inbox = connection.listen_to_all()
+    try:
+        execution.begin()
+        connection.write(address, request)
+        return await _collect(connection, inbox, request, execution)
+    except ConnectionLost as lost:
+        raise FateUnknown(f"the connection to the vehicle was lost: {lost}") from None
+    finally:
+        connection.stop_listening_to_all()
+
+
+async def _collect(
+    connection: EntityConnection, inbox: Inbox, request: bytes, execution: Execution
+) -> dict[int, bytes]:
+    await _acknowledged(connection, inbox)
+    answers: dict[int, bytes] = {}
+    waiting_for: set[int] = set()
+    clock = asyncio.get_running_loop().time
+    window_ends = clock() + _WINDOW_SECONDS
+    while waiting_for or clock() < window_ends:
+        _check_time(execution)
+        frame = await _next(inbox, _LOOK_SECONDS if waiting_for else min(_LOOK_SECONDS, window_ends - clock()))
+        if frame is None:
+            continue
+        if is_pending(frame.data, request):
+            waiting_for.add(frame.ecu)
+            await execution.progress(RESPONSE_PENDING, f"{nrc_name(RESPONSE_PENDING)} (ECU 0x{frame.ecu:X})")
+        elif is_answer(frame.data, request) or is_refusal(frame.data, request):
+            waiting_for.discard(frame.ecu)
+            answers.setdefault(frame.ecu, frame.data)
+    return answers
+
+
+def _check_time(execution: Execution) -> None:
+    if execution.seconds_left <= 0:
+        raise TimedOut
+    if execution.stop_requested.is_set() and execution.command.repeatable:
+        raise Stopped
+
+
+async def _acknowledged(connection: EntityConnection, inbox: Inbox) -> None:
+    while (frame := await _next(inbox, ACK_SECONDS)) is None or frame.nack is None:
+        if frame is None:
+            connection.break_off(f"no acknowledgement within {ACK_SECONDS:g} s")
+    if frame.nack:
+        raise CommandFailed("ECU_NOT_REACHABLE", "the vehicle does not know this functional address")
+
+
+async def _next(inbox: Inbox, seconds: float) -> Frame | None:
+    """None: nothing came in that time."""
+    try:
+        async with asyncio.timeout(max(0.0, seconds)):
+            frame = await inbox.get()
+    except TimeoutError:
+        return None
+    if isinstance(frame, ConnectionLost):
+        raise frame
+    return frame
