@@ -21,8 +21,12 @@ install() {
   fi
 }
 
+# The distribution's before others on the PATH, where it can make environments: it is what the images run on, and is built
+# with profile-guided optimisation, without which everything takes a fifth longer.
 find_python() {
-  for python in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
+  local distribution=/usr/bin/python3
+  "$distribution" -c 'import ensurepip, venv' 2> /dev/null || distribution=
+  for python in ${PYTHON:-} $distribution python3 python3.14 python3.13 python3.12 python3.11; do
     if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
       command -v "$python"
       return

@@ -12,14 +12,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from command_service.domain.audit import AuditEntry
 from command_service.storage.session import (
     DeleteRows,
+    GivenRows,
     InsertRows,
     Session,
-    as_arrays,
     as_row,
     at_most,
     columns_of,
     given,
-    given_rows,
     is_identifier,
     is_value,
     storable,
@@ -37,14 +36,15 @@ _seal_columns = columns_of(audit_seals, ["entry_id", "chain_number", "hash"])
 _queue_columns = columns_of(audit_unsealed, ["at", "entry_id"])
 
 # What is stored goes to the sealer's queue with it; what was stored before does not go there again.
+_given_entries = GivenRows(_entry_columns)
 _stored = (
     postgresql.insert(audit_entries)
-    .from_select(_RECORDED, select(given_rows(_entry_columns)))
+    .from_select(_RECORDED, select(_given_entries.table))
     .on_conflict_do_nothing()
     .returning(audit_entries.c.at, audit_entries.c.entry_id)
     .cte("stored")
 )
-_append_arrays = insert(audit_unsealed).from_select(["at", "entry_id"], select(_stored))
+_append_at_once = insert(audit_unsealed).from_select(["at", "entry_id"], select(_stored))
 _append_rows = InsertRows(audit_entries, _entry_columns, ignore_stored=True)
 _queue_rows = (
     sqlite.insert(audit_unsealed)
@@ -104,7 +104,7 @@ class SqlAuditRepository:
             await _append_rows(self._session, rows)
             await self._session.execute(_queue_rows, [as_row(_entry_columns[:1], row[:1]) for row in rows])
         else:
-            await self._session.write(_append_arrays, as_arrays(_entry_columns, rows))
+            await self._session.write(_append_at_once, _given_entries.parameters(rows))
 
     async def page(self, filter_: AuditFilter, limit: int, before: tuple[datetime, str] | None) -> list[AuditEntry]:
         query = (

@@ -2,13 +2,12 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Float,
     Integer,
@@ -17,8 +16,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     exists,
-    false,
-    func,
     literal,
     or_,
     select,
@@ -28,24 +25,24 @@ from sqlalchemy.dialects import postgresql
 
 from command_service.domain.command import ACTIVE, WAITING, Command, Status
 from command_service.domain.lanes import QueueEntry
+from command_service.storage.command_filters import conditions_of, has_status, is_active, is_open, is_pending
+from command_service.storage.command_memory import CommandMemory
 from command_service.storage.session import (
+    GivenRows,
     InsertRows,
     Session,
     UpdateRows,
     UpdateUnchanged,
     already_stored,
-    as_arrays,
     at_most,
     columns_of,
-    given_rows,
     identifiers,
     is_identifier,
-    is_value,
     storable,
     version_of,
 )
 from command_service.storage.tables import commands, connectors, vehicles
-from command_service.use_cases.ports import ClaimContext, CommandFilter
+from command_service.use_cases.ports import ClaimContext, CommandFilter, Overtaken
 from service_kit.database import any_of, db_now
 
 _FIELDS = [field.name for field in fields(Command)]
@@ -57,10 +54,7 @@ _AT_DISPATCH = ["status", "revision", "dispatch_number", "connector_id", "sessio
 _SETTLED = [*(name for name in _FIELDS[:_STATUS] if name != "accept_number"), *_AT_DISPATCH]
 _AT_FIRST = {field.name: field.default for field in fields(Command)[_STATUS:] if field.name not in _AT_DISPATCH}
 _STATUSES = {status.value: status for status in Status}
-
-_is_open = commands.c.completed_at.is_(None)
-_is_active = commands.c.active_lane.is_not(None)
-_is_pending = and_(_is_open, commands.c.active_lane.is_(None))
+_NO_END = datetime.max.replace(tzinfo=UTC)
 
 command_columns = columns_of(commands, _FIELDS)
 _get = select(*command_columns).where(any_of(commands.c.command_id, "ids"))
@@ -82,40 +76,61 @@ def _for_claim(found: Subquery) -> Select[Any]:
 _lock_for_claim = _for_claim(_locked)
 _lock_for_claim_optimistically = _for_claim(_as_read)
 
-# The order of the arrays is the order in which numbers are issued. In most columns all commands begin alike, and only
+# Their order is the order in which numbers are issued. In most columns all commands begin alike, and only
 # the others travel.
 _settled_columns = columns_of(commands, _SETTLED)
 _at_first = [literal(value, commands.c[name].type) for name, value in _AT_FIRST.items()]
-_insert_arrays = (
+_given_settled = GivenRows(_settled_columns)
+_insert_at_once = (
     postgresql.insert(commands)
-    .from_select([*_SETTLED, *_AT_FIRST], select(given_rows(_settled_columns), *_at_first))
-    .returning(commands.c.command_id, commands.c.accept_number)
+    .from_select([*_SETTLED, *_AT_FIRST], select(_given_settled.table, *_at_first))
+    .returning(commands.c.command_id, commands.c.accept_number, version_of(commands))
 )
 _insert_rows = InsertRows(commands, _settled_columns, constants=_AT_FIRST)
 _accept_numbers = select(commands.c.command_id, commands.c.accept_number).where(any_of(commands.c.command_id, "ids"))
 _settled_values = attrgetter(*_SETTLED)
 
+_all_values = attrgetter(*_FIELDS)
 _changing_values = attrgetter(*_CHANGING)
+
+# What a claim is decided by beside the command, for who has not read it.
+_may_be_claimed = and_(
+    commands.c.expires_at > db_now(),
+    exists()
+    .where(
+        vehicles.c.vehicle_id == commands.c.vehicle_id,
+        vehicles.c.connector_id == commands.c.connector_id,
+        vehicles.c.session_epoch == commands.c.session_epoch,
+        connectors.c.connector_id == commands.c.connector_id,
+        connectors.c.lease_until > db_now(),
+    )
+    .correlate(commands),
+)
 
 
 @lru_cache
-def _update_of(names: tuple[str, ...], kind: type[UpdateRows]) -> UpdateRows:
-    return kind(commands, columns_of(commands, ["command_id", *names]))
+def _update_of(names: tuple[str, ...]) -> UpdateRows:
+    return UpdateRows(commands, columns_of(commands, ["command_id", *names]))
+
+
+@lru_cache
+def _update_unchanged_of(names: tuple[str, ...], *conditions: ColumnElement[bool]) -> UpdateUnchanged:
+    return UpdateUnchanged(commands, columns_of(commands, ["command_id", *names]), *conditions)
 
 
 _queue_fields = [field.name for field in fields(QueueEntry)]
-_open_of_vehicles = select(*columns_of(commands, _queue_fields)).where(any_of(commands.c.vehicle_id, "ids"), _is_open)
+_open_of_vehicles = select(*columns_of(commands, _queue_fields)).where(any_of(commands.c.vehicle_id, "ids"), is_open)
 _QUEUE_STATUS = _queue_fields.index("status")
 _has_open = (
-    select(commands.c.command_id).where(commands.c.vehicle_id == bindparam("vehicle_id"), _is_open).limit(at_most(1))
+    select(commands.c.command_id).where(commands.c.vehicle_id == bindparam("vehicle_id"), is_open).limit(at_most(1))
 )
-_in_progress_on = select(commands.c.command_id).where(any_of(commands.c.vehicle_id, "ids"), _is_open, _is_active)
+_in_progress_on = select(commands.c.command_id).where(any_of(commands.c.vehicle_id, "ids"), is_open, is_active)
 
 _limit: ColumnElement[int] = bindparam("limit", type_=Integer())
 _expired = (
     select(commands.c.command_id)
     .where(
-        _is_open, or_(*(commands.c.status == status for status in sorted(WAITING))), commands.c.expires_at <= db_now()
+        is_open, or_(*(commands.c.status == status for status in sorted(WAITING))), commands.c.expires_at <= db_now()
     )
     .order_by(commands.c.expires_at)
     .limit(_limit)
@@ -129,13 +144,13 @@ def _ago(parameter: str) -> ColumnElement[datetime]:
 # Few commands are active at a time, so the index of the lanes in use finds them all.
 _unclaimed = (
     select(commands.c.command_id)
-    .where(_is_active, commands.c.status == Status.DISPATCHED, commands.c.dispatched_at < _ago("age"))
+    .where(is_active, commands.c.status == Status.DISPATCHED, commands.c.dispatched_at < _ago("age"))
     .limit(_limit)
 )
 _overdue = (
     select(commands.c.command_id)
     .where(
-        _is_active,
+        is_active,
         commands.c.status == Status.IN_PROGRESS,
         or_(
             commands.c.session_lost_at < _ago("session_age"),
@@ -146,7 +161,7 @@ _overdue = (
 )
 _cancels_unanswered = (
     select(*command_columns)
-    .where(_is_active, commands.c.status == Status.IN_PROGRESS, commands.c.cancel_requested_at < _ago("age"))
+    .where(is_active, commands.c.status == Status.IN_PROGRESS, commands.c.cancel_requested_at < _ago("age"))
     .order_by(commands.c.cancel_requested_at)
     .limit(_limit)
 )
@@ -167,7 +182,7 @@ _runnable = select(vehicles.c.vehicle_id).where(
     vehicles.c.deleted_at.is_(None),
     exists().where(
         commands.c.vehicle_id == vehicles.c.vehicle_id,
-        _is_pending,
+        is_pending,
         commands.c.expires_at > db_now(),
         ~_blocked,
     ),
@@ -175,17 +190,19 @@ _runnable = select(vehicles.c.vehicle_id).where(
 _with_runnable_work = _runnable.limit(_limit)
 _runnable_among = _runnable.where(any_of(vehicles.c.vehicle_id, "ids"))
 
-# A command's time of acceptance is read and its number issued in one transaction, so that of two commands further apart
-# than this the later one has the higher number: times bound the numbers to look at.
-_NUMBERS_FOLLOW_TIME_WITHIN = timedelta(minutes=2)
-
 
 class SqlCommandRepository:
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, memory: CommandMemory | None = None, *, recalling: bool = False) -> None:
         self._session = session
+        self._memory = memory
+        self._recalling = recalling
+        # What is decided by memory alone until its change is stored, and whether that is a claim.
+        self._unverified: set[str] = set()
+        self._claiming_unread = False
+        self._written: list[Command] = []
         # What can change, of each command that this transaction holds the lock of, as the database has it.
         self._locked_as: dict[str, tuple[Any, ...]] = {}
-        # Of an optimistic unit of work: which version of the row that was.
+        # Which version of the row that was, or became.
         self._versions: dict[str, str] = {}
 
     async def insert(self, new: Sequence[Command]) -> None:
@@ -197,10 +214,12 @@ class SqlCommandRepository:
                 await _insert_rows(self._session, rows)
                 issued = await self._session.rows(_accept_numbers, {"ids": [command.command_id for command in new]})
             else:
-                issued = await self._session.returning(_insert_arrays, as_arrays(_settled_columns, rows))
-        numbers: dict[str, int] = dict(issued)
+                issued = await self._session.returning(_insert_at_once, _given_settled.parameters(rows))
+                self._session.version = issued[0][2]
+        numbers: dict[str, int] = {row[0]: row[1] for row in issued}
         for command in new:
             command.accept_number = numbers[command.command_id]
+        self._written += new
 
     async def get(self, command_ids: Collection[str]) -> dict[str, Command]:
         ids = identifiers(command_ids)
@@ -209,18 +228,25 @@ class SqlCommandRepository:
         return {command.command_id: command for command in await self._commands(_get, {"ids": ids})}
 
     async def lock(self, command_ids: Collection[str]) -> dict[str, Command]:
-        locked = {}
+        locked = {command.command_id: command for command in self._recalled(command_ids)}
         query = _lock_optimistically if self._session.optimistic else _lock
-        for *values, now in await self._locked(query, command_ids):
-            command = self._take(values, now)
+        for *values, now in await self._locked(query, locked, command_ids):
+            command = self._take(values)
             locked[command.command_id] = command
+            self._session.saw_clock(now)
         return locked
 
     async def lock_for_claim(self, command_ids: Collection[str]) -> dict[str, ClaimContext]:
-        locked = {}
+        # Of what is recalled, vehicle and connector are taken to be as they were at the dispatch.
+        locked = {
+            command.command_id: ClaimContext(command, command.session_epoch, command.connector_id, _NO_END)
+            for command in self._recalled(command_ids)
+        }
+        self._claiming_unread = bool(locked)
         query = _lock_for_claim_optimistically if self._session.optimistic else _lock_for_claim
-        for *values, now, epoch, connector_id, lease_until in await self._locked(query, command_ids):
-            command = self._take(values, now)
+        for *values, now, epoch, connector_id, lease_until in await self._locked(query, locked, command_ids):
+            command = self._take(values)
+            self._session.saw_clock(now)
             locked[command.command_id] = ClaimContext(command, epoch, connector_id, lease_until)
         return locked
 
@@ -239,13 +265,26 @@ class SqlCommandRepository:
             return
         ids = [command.command_id for command in changed]
         if self._session.optimistic:
-            update = _update_of(tuple(differing), UpdateUnchanged)
+            conditions = (_may_be_claimed,) if self._claiming_unread else ()
             versions = [self._versions[command_id] for command_id in ids]
-            await update(self._session, list(zip(ids, *differing.values(), versions, strict=True)))
+            rows = list(zip(ids, *differing.values(), versions, strict=True))
+            await _update_unchanged_of(tuple(differing), *conditions)(self._session, rows)
+            self._unverified.difference_update(ids)
+            self._written += changed
         else:
-            update = _update_of(tuple(differing), UpdateRows)
-            await update(self._session, list(zip(ids, *differing.values(), strict=True)))
+            await _update_of(tuple(differing))(self._session, list(zip(ids, *differing.values(), strict=True)))
         self._locked_as.update(zip(ids, after, strict=True))
+
+    def require_verified(self) -> None:
+        """Raises Overtaken: of what was recalled, something was decided that stores no change."""
+        if self._unverified:
+            raise Overtaken
+
+    def remember(self) -> None:
+        """What was written is committed."""
+        if self._memory is not None and self._session.version:
+            in_flight = (command for command in self._written if command.status in ACTIVE)
+            self._memory.keep({one.command_id: _all_values(one) for one in in_flight}, self._session.version)
 
     async def open_of_vehicles(self, vehicle_ids: Collection[str]) -> list[QueueEntry]:
         ids = identifiers(vehicle_ids)
@@ -299,8 +338,19 @@ class SqlCommandRepository:
     async def _commands(self, query: Select[Any], parameters: dict[str, Any]) -> Iterator[Command]:
         return map(command_of, await self._session.rows(query, parameters))
 
-    def _take(self, values: list[Any], now: datetime) -> Command:
-        self._session.clock = now
+    def _recalled(self, command_ids: Collection[str]) -> Iterator[Command]:
+        """Those that this process wrote last, as it wrote them."""
+        if self._memory is None or not self._recalling or (now := self._memory.clock.now()) is None:
+            return
+        for command_id in command_ids:
+            if (remembered := self._memory.take(command_id)) is not None:
+                self._session.clock = now
+                self._versions[command_id] = remembered.version
+                self._locked_as[command_id] = remembered.values[_STATUS:]
+                self._unverified.add(command_id)
+                yield Command(*remembered.values)
+
+    def _take(self, values: list[Any]) -> Command:
         if self._session.optimistic:
             version = values.pop()
             self._versions[values[0]] = version
@@ -308,8 +358,10 @@ class SqlCommandRepository:
         self._locked_as[command.command_id] = tuple(values[_STATUS:])
         return command
 
-    async def _locked(self, query: Select[Any], command_ids: Collection[str]) -> Sequence[Any]:
-        ids = identifiers(command_ids)
+    async def _locked(
+        self, query: Select[Any], recalled: Collection[str], command_ids: Collection[str]
+    ) -> Sequence[Any]:
+        ids = identifiers(set(command_ids).difference(recalled))
         return await self._session.rows(query, {"ids": ids}) if ids else []
 
 
@@ -327,40 +379,3 @@ def _queue_entry(row: Sequence[Any]) -> QueueEntry:
 
 def _newest(conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
     return select(*command_columns).where(*conditions).order_by(commands.c.accept_number.desc()).limit(at_most(limit))
-
-
-def has_status(status: str) -> ColumnElement[bool]:
-    if status in ACTIVE:
-        return and_(is_value(commands.c.status, status), _is_active)
-    if status == Status.PENDING:
-        return _is_pending
-    return and_(is_value(commands.c.final_status, status), commands.c.final_status.is_not(None))
-
-
-def conditions_of(filter_: CommandFilter, before: int | None) -> Iterator[ColumnElement[bool]]:
-    if before is not None:
-        yield commands.c.accept_number < literal(before, BigInteger())
-    if filter_.vehicle_id:
-        yield is_value(commands.c.vehicle_id, filter_.vehicle_id) if is_identifier(filter_.vehicle_id) else false()
-    if filter_.user_id:
-        yield is_value(commands.c.user_id, filter_.user_id)
-    if filter_.command_name:
-        yield is_value(commands.c.command_name, filter_.command_name)
-    if filter_.from_:
-        yield commands.c.created_at >= filter_.from_
-        yield _numbers_from(filter_.from_)
-    if filter_.to:
-        yield commands.c.created_at < filter_.to
-        yield _numbers_before(filter_.to)
-
-
-def _numbers_from(moment: datetime) -> ColumnElement[bool]:
-    earlier = _other.c.created_at < moment - _NUMBERS_FOLLOW_TIME_WITHIN
-    last = select(_other.c.accept_number).where(earlier).order_by(_other.c.created_at.desc()).limit(at_most(1))
-    return commands.c.accept_number > func.coalesce(last.scalar_subquery(), 0)
-
-
-def _numbers_before(moment: datetime) -> ColumnElement[bool]:
-    later = _other.c.created_at > moment + _NUMBERS_FOLLOW_TIME_WITHIN
-    first = select(_other.c.accept_number).where(later).order_by(_other.c.created_at).limit(at_most(1))
-    return commands.c.accept_number < func.coalesce(first.scalar_subquery(), literal(2**62, BigInteger()))

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Float, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from command_service.storage.session import Session, as_arrays, as_row, columns_of, given, given_rows
+from command_service.storage.session import GivenRows, Session, as_row, columns_of, given
 from command_service.storage.tables import connectors
 from command_service.use_cases.ports import ConnectorLease
 from service_kit.database import any_of, db_now
@@ -27,8 +27,9 @@ _register_postgresql = _upsert(postgresql.insert)
 _register_sqlite = _upsert(sqlite.insert)
 
 _renewal_columns: list[Column[Any]] = [connectors.c.connector_id, connectors.c.draining]
-_renewals = given_rows(_renewal_columns)
-_renew_arrays = (
+_given_renewals = GivenRows(_renewal_columns)
+_renewals = _given_renewals.table
+_renew_all = (
     update(connectors)
     .where(connectors.c.connector_id == _renewals.c.connector_id)
     .values(lease_until=_renewed, draining=_renewals.c.draining)
@@ -64,7 +65,7 @@ class SqlConnectorRepository:
         if not rows:
             return set()
         if not self._session.sqlite:
-            return set(await self._session.column(_renew_arrays, as_arrays(_renewal_columns, rows) | lease))
+            return set(await self._session.column(_renew_all, _given_renewals.parameters(rows) | lease))
         known: set[str] = set()
         for row in rows:
             known.update(await self._session.column(_renew_one, as_row(_renewal_columns, row) | lease))

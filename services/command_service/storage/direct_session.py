@@ -7,16 +7,31 @@ parameter and result conversion and the schema stay SQLAlchemy's.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
 from functools import lru_cache
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import Executable, Integer, Select, bindparam, case, func, literal_column, select, table
+from sqlalchemy import (
+    Column,
+    Executable,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    case,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+)
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from command_service.storage.command_memory import DatabaseClock
 from command_service.storage.session import Session
 from command_service.use_cases.ports import Overtaken
 from service_kit.database import database_errors
@@ -70,12 +85,13 @@ _NOTHING: Select[tuple[int]] = select(_ONE)
 
 
 @lru_cache
-def _unless_overtaken(place: int) -> Select[tuple[int]]:
-    """Fails, and with it the whole statement, unless that change returned so many rows as it must."""
+def _unless_overtaken(place: int) -> Select[tuple[str, int]]:
+    """The version as which that change was stored. Fails, and with it the whole statement, unless it returned so many
+    rows as it must."""
+    version: Column[str] = column("version", Text())  # type: ignore[assignment]
     as_it_must = func.count() == bindparam("must_change", type_=Integer())
-    return select(_ONE.op("/")(case((as_it_must, _ONE), else_=literal_column("0")))).select_from(
-        table(f"change_{place}")
-    )
+    check = _ONE.op("/")(case((as_it_must, _ONE), else_=literal_column("0")))
+    return select(func.min(version), check).select_from(table(f"change_{place}", version))
 
 
 @lru_cache(maxsize=256)
@@ -105,15 +121,21 @@ class DirectSession(Session):
 
     sqlite = False
 
-    def __init__(self, driver: asyncpg.Connection, mode: Mode) -> None:
+    def __init__(self, driver: asyncpg.Connection, mode: Mode, database_clock: DatabaseClock) -> None:
         self.clock = None
         self.optimistic = mode is Mode.OPTIMISTIC
+        self.version = ""
         self._driver = driver
+        self._database_clock = database_clock
         self._mode = mode
         self._begun = False
         self._changes: list[tuple[Executable, Mapping[str, Any]]] = []
         # Of the change that says how many rows it must concern: its place among the changes, and that number.
         self._must_change: tuple[int, int] | None = None
+
+    def saw_clock(self, now: datetime) -> None:
+        super().saw_clock(now)
+        self._database_clock.read(now)
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -162,11 +184,14 @@ class DirectSession(Session):
         if not self._changes:
             return
         changes, self._changes = self._changes, []
-        parameters, statement = _merged(changes), _NOTHING
+        parameters = _merged(changes)
+        statement: Select[Any] = _NOTHING
         if self._must_change is not None:
             (place, parameters["must_change"]), self._must_change = self._must_change, None
             statement = _unless_overtaken(place)
-        await self._fetch(_together(statement, *(one for one, _ in changes)), parameters)
+        found = await self._fetch(_together(statement, *(one for one, _ in changes)), parameters)
+        if self.optimistic and found:
+            self.version = found[0][0]
 
     async def _fetch(self, prepared: _Prepared, parameters: Mapping[str, Any]) -> Sequence[Any]:
         with driver_errors():

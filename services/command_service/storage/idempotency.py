@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Float, Integer, bindparam, delete, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
-from command_service.storage.session import Session, as_arrays, as_row, columns_of, given, given_rows
+from command_service.storage.session import GivenRows, Session, as_row, columns_of, given
 from command_service.storage.tables import idempotency_keys as keys
 from command_service.use_cases.ports import IdempotencyRecord
 from service_kit.database import db_now
@@ -22,8 +22,9 @@ _valid_since = db_now(bindparam("age", -_VALID_SECONDS, type_=Float()))
 # Whether it is still valid is a result, not a condition: the index of the times is no way to find a key.
 _found = select(*_columns, keys.c.created_at > _valid_since)
 _pair_columns = columns_of(keys, ["user_id", "key"])
-_pairs = given_rows(_pair_columns)
-_find_arrays = _found.where(keys.c.user_id == _pairs.c.user_id, keys.c.key == _pairs.c.key)
+_given_pairs = GivenRows(_pair_columns)
+_pairs = _given_pairs.table
+_find_all = _found.where(keys.c.user_id == _pairs.c.user_id, keys.c.key == _pairs.c.key)
 _find_one = _found.where(*(one == given(one) for one in _pair_columns))
 
 
@@ -37,8 +38,9 @@ def _taking_over(insert: Any) -> Any:
     ).returning(keys.c.user_id, keys.c.key)
 
 
-_put_arrays = _taking_over(
-    postgresql.insert(keys).from_select([column.name for column in _columns], select(given_rows(_columns)))
+_given_keys = GivenRows(_columns)
+_put_all = _taking_over(
+    postgresql.insert(keys).from_select([column.name for column in _columns], select(_given_keys.table))
 )
 _put_one = _taking_over(sqlite.insert(keys).values({column.name: given(column) for column in _columns}))
 
@@ -63,7 +65,7 @@ class SqlIdempotencyRepository:
         if self._session.sqlite:
             looks = [await self._session.rows(_find_one, as_row(_pair_columns, pair)) for pair in pairs]
         else:
-            looks = [await self._session.rows(_find_arrays, as_arrays(_pair_columns, pairs))]
+            looks = [await self._session.rows(_find_all, _given_pairs.parameters(pairs))]
         found = (IdempotencyRecord(*values) for rows in looks for *values, valid in rows if valid)
         return {(record.user_id, record.key): record for record in found}
 
@@ -76,7 +78,7 @@ class SqlIdempotencyRepository:
         if self._session.sqlite:
             stored = [await self._session.rows(_put_one, as_row(_columns, row)) for row in rows]
         else:
-            stored = [await self._session.rows(_put_arrays, as_arrays(_columns, rows))]
+            stored = [await self._session.rows(_put_all, _given_keys.parameters(rows))]
         return {(user_id, key) for rows in stored for user_id, key in rows}
 
     async def delete_old(self, limit: int) -> int:

@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, func, select
 from command_service.domain.command import Command, Status
 from command_service.domain.vehicle import ConnectionStatus
 from command_service.storage import summary
-from command_service.storage.commands import command_columns, command_of, conditions_of, has_status
+from command_service.storage.command_filters import conditions_of, has_status
+from command_service.storage.commands import command_columns, command_of
 from command_service.storage.session import Session, at_most, is_identifier, is_value
 from command_service.storage.tables import commands
 from command_service.use_cases.ports import CommandFilter, EndedCount

@@ -10,11 +10,10 @@ from sqlalchemy import BigInteger, Column, Integer, bindparam, delete, lateral, 
 
 from command_service.domain.results import Evidence, RecordedResponse
 from command_service.storage.session import (
+    GivenRows,
     InsertRows,
     Session,
-    as_arrays,
     columns_of,
-    given_rows,
     is_identifier,
     storable,
 )
@@ -36,7 +35,8 @@ _page_of_responses = (
 )
 
 _known_columns = [responses.c.command_id, Column("after", Integer)]
-_known = given_rows(_known_columns)
+_given_known = GivenRows(_known_columns)
+_known = _given_known.table
 _next_of_each = lateral(
     select(*_response_columns)
     .where(responses.c.command_id == _known.c.command_id, responses.c.sequence_number > _known.c.after)
@@ -96,7 +96,7 @@ class SqlResponseRepository:
         rows = [(command_id, min(after, _LARGEST_NUMBER)) for command_id, after in known if is_identifier(command_id)]
         found: defaultdict[str, list[RecordedResponse]] = defaultdict(list)
         if rows:
-            parameters = as_arrays(_known_columns, rows) | {"limit": limit_each}
+            parameters = _given_known.parameters(rows) | {"limit": limit_each}
             for row in await self._session.rows(_after_each, parameters):
                 found[row[0]].append(RecordedResponse(*row))
         return found

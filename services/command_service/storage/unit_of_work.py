@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from command_service.storage.assignments import SqlAssignmentRepository
 from command_service.storage.audit import SqlAuditRepository
+from command_service.storage.command_memory import CommandMemory
 from command_service.storage.commands import SqlCommandRepository
 from command_service.storage.connectors import SqlConnectorRepository
 from command_service.storage.direct_session import DirectSession, Mode, driver_errors
@@ -38,9 +39,10 @@ _clock = select(db_now())
 
 
 class SqlUnitOfWork:
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, memory: CommandMemory | None = None, *, recalling: bool = False) -> None:
         self._session = session
-        self.commands: CommandRepository = SqlCommandRepository(session)
+        self._commands = SqlCommandRepository(session, memory, recalling=recalling)
+        self.commands: CommandRepository = self._commands
         self.responses: ResponseRepository = SqlResponseRepository(session)
         self.evidence: EvidenceRepository = SqlEvidenceRepository(session)
         self.vehicles: VehicleRepository = SqlVehicleRepository(session)
@@ -56,7 +58,13 @@ class SqlUnitOfWork:
         return self._session.clock
 
     async def commit(self) -> None:
+        self.require_verified()
         await self._session.commit()
+        self._commands.remember()
+
+    def require_verified(self) -> None:
+        """Raises Overtaken while something was decided by what this process only remembers."""
+        self._commands.require_verified()
 
 
 class SqlStorage:
@@ -66,33 +74,40 @@ class SqlStorage:
         self._engine = engine
         self._reading_engine = reading_engine(engine)
         self._pool = None if engine.dialect.name == "sqlite" else DriverPool(engine, SCHEMA)
+        self._memory = CommandMemory()
 
     def transaction(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        return _unit_of_work(self._engine) if self._pool is None else _direct(self._pool, Mode.TRANSACTION)
+        return _unit_of_work(self._engine) if self._pool is None else self._direct(self._pool, Mode.TRANSACTION)
+
+    def recalling(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        if self._pool is None:
+            return _unit_of_work(self._engine)
+        return self._direct(self._pool, Mode.OPTIMISTIC, recalling=True)
 
     def optimistic(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        return _unit_of_work(self._engine) if self._pool is None else _direct(self._pool, Mode.OPTIMISTIC)
+        return _unit_of_work(self._engine) if self._pool is None else self._direct(self._pool, Mode.OPTIMISTIC)
 
     def reading(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        return _unit_of_work(self._reading_engine) if self._pool is None else _direct(self._pool, Mode.READING)
+        return _unit_of_work(self._reading_engine) if self._pool is None else self._direct(self._pool, Mode.READING)
 
-
-@asynccontextmanager
-async def _direct(pool: DriverPool, mode: Mode) -> AsyncIterator[UnitOfWork]:
-    with driver_errors():
-        driver = await pool.take()
-    usable = True
-    try:
-        session = DirectSession(driver, mode)
+    @asynccontextmanager
+    async def _direct(self, pool: DriverPool, mode: Mode, *, recalling: bool = False) -> AsyncIterator[UnitOfWork]:
+        with driver_errors():
+            driver = await pool.take()
+        usable = True
         try:
-            yield SqlUnitOfWork(session)
+            session = DirectSession(driver, mode, self._memory.clock)
+            try:
+                uow = SqlUnitOfWork(session, self._memory, recalling=recalling)
+                yield uow
+                uow.require_verified()
+            finally:
+                await session.roll_back()
+        except (asyncio.CancelledError, GeneratorExit, Unavailable):
+            usable = False
+            raise
         finally:
-            await session.roll_back()
-    except (asyncio.CancelledError, GeneratorExit, Unavailable):
-        usable = False
-        raise
-    finally:
-        pool.give_back(driver, usable=usable)
+            pool.give_back(driver, usable=usable)
 
 
 @asynccontextmanager

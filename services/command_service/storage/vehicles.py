@@ -19,16 +19,15 @@ from sqlalchemy import (
 
 from command_service.domain.vehicle import ConnectionStatus, Ecu, LinkKind, Vehicle
 from command_service.storage.session import (
+    GivenRows,
     InsertRows,
     Session,
     UpdateRows,
     already_stored,
-    as_arrays,
     as_row,
     at_most,
     columns_of,
     given,
-    given_rows,
     identifiers,
     is_identifier,
     storable,
@@ -63,7 +62,8 @@ _lock = select(*_locked.c, db_now().label("now"))
 _on_connector = select(vehicles.c.vehicle_id).where(vehicles.c.connector_id == bindparam("connector_id"), _exists)
 
 _seen_columns = columns_of(vehicles, ["vehicle_id", "session_epoch"])
-_seen = given_rows(_seen_columns)
+_given_seen = GivenRows(_seen_columns)
+_seen = _given_seen.table
 _seen_locked = (
     select(vehicles.c.vehicle_id)
     .join(_seen, (vehicles.c.vehicle_id == _seen.c.vehicle_id) & (vehicles.c.session_epoch == _seen.c.session_epoch))
@@ -71,7 +71,7 @@ _seen_locked = (
     .with_for_update(key_share=True, of=vehicles)
     .subquery("locked")
 )
-_touch_arrays = update(vehicles).where(vehicles.c.vehicle_id == _seen_locked.c.vehicle_id).values(last_seen_at=db_now())
+_touch_all = update(vehicles).where(vehicles.c.vehicle_id == _seen_locked.c.vehicle_id).values(last_seen_at=db_now())
 _touch_rows = update(vehicles).where(*(one == given(one) for one in _seen_columns)).values(last_seen_at=db_now())
 
 
@@ -98,10 +98,12 @@ class SqlVehicleRepository:
         if not ids:
             return {}
         locked = {}
-        for *values, now in await self._session.rows(_lock, {"ids": ids}):
+        rows = await self._session.rows(_lock, {"ids": ids})
+        for *values, _ in rows:
             vehicle = _vehicle(values)
             locked[vehicle.vehicle_id] = vehicle
-            self._session.clock = now
+        if rows:
+            self._session.saw_clock(rows[-1][-1])
         return locked
 
     async def insert(self, vehicle: Vehicle) -> None:
@@ -119,7 +121,7 @@ class SqlVehicleRepository:
         if self._session.sqlite:
             await self._session.execute(_touch_rows, [as_row(_seen_columns, row) for row in rows])
         else:
-            await self._session.execute(_touch_arrays, as_arrays(_seen_columns, rows))
+            await self._session.execute(_touch_all, _given_seen.parameters(rows))
 
     async def on_connector(self, connector_id: str) -> list[str]:
         return await self._session.column(_on_connector, {"connector_id": connector_id})

@@ -10,7 +10,7 @@ Rules that every adapter keeps:
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -345,15 +345,20 @@ class Storage(Protocol):
         """Locks commands, decides, changes some of these and commits: in as few round trips as can be. What it changes
         is as it was read, or `commit` raises Overtaken."""
 
+    def recalling(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """As `optimistic`, and commands that this process wrote last are not read. What is decided of such a one has to
+        change it, or `commit` and leaving raise Overtaken: unread it may be another by now."""
+
     def reading(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """Read only; sees committed data."""
 
 
 async def decided(storage: Storage, decide: Callable[[UnitOfWork], Awaitable[Answer]]) -> Answer:
-    """What `decide` answers once it has committed: at first without locks, with them where somebody was faster."""
-    try:
-        async with storage.optimistic() as uow:
-            return await decide(uow)
-    except Overtaken:
-        async with storage.transaction() as uow:
-            return await decide(uow)
+    """What `decide` answers once it has committed: from memory and without locks, or else from what it reads, or else,
+    where somebody was faster, with locks."""
+    for unit_of_work in (storage.recalling, storage.optimistic):
+        with suppress(Overtaken):
+            async with unit_of_work() as uow:
+                return await decide(uow)
+    async with storage.transaction() as uow:
+        return await decide(uow)
