@@ -1,16 +1,19 @@
 """Data identifiers (ISO 14229-1 Annex C) of a simulated ECU: identification, live values, some that can be written."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import orjson
+
 from vehicle_simulator.failures import INCORRECT_LENGTH_OR_FORMAT, REQUEST_OUT_OF_RANGE, negative_response
 
 VIN_ID = 0xF190
 
-to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+def to_json(value: Mapping[str, object]) -> str:
+    return orjson.dumps(value).decode()
 
 
 @dataclass(frozen=True, slots=True)

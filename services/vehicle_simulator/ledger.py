@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
+
 from sovd_protos.session.v1.session_pb2 import Execute
 
 RECEIVED = "received"
@@ -18,8 +20,6 @@ EXECUTED = "executed"
 FINISHED = "finished"
 CANCELLED = "cancelled"
 REFUSED_DUPLICATE = "refused_duplicate"
-
-_line = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _count(entries: Iterable[LedgerEntry], event: str) -> dict[str, int]:
 
 
 def _entry(vin: str, command: Execute, event: str, **more: str) -> str:
-    return _line(
+    return orjson.dumps(
         {
             "at": time.time_ns() // 1000,
             "vin": vin,
@@ -129,7 +129,7 @@ def _entry(vin: str, command: Execute, event: str, **more: str) -> str:
             "event": event,
             **more,
         }
-    )
+    ).decode()
 
 
 def _received(vin: str, command: Execute) -> str:
