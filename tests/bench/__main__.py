@@ -21,6 +21,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.doip import measure_doip, summary
 from tests.bench.history import insert_history
 from tests.bench.idle import measure_idle_vehicles, measure_idle_websockets
 from tests.bench.load import Measured, drive
@@ -114,12 +115,15 @@ def _bench(options: argparse.Namespace, servers: Servers, directory: Path, conso
     _print_summary(console, runs, at_rest, idle_socket, idle_vehicle, violations, errors)
     sovd = measure_added_by_sovd()
     console.print(f"the SOVD link adds {sovd['added']:.2f} ms to its request (at most {ALLOWED_MS:g} are allowed)")
+    doip = measure_doip()
+    console.print(summary(doip))
     return {
         "at_rest_bytes": at_rest,
         "phases": {title: [_as_json(run) for run in phase] for title, phase in phases.items()},
         "idle_websocket_bytes": idle_socket,
         "idle_vehicle_bytes": idle_vehicle,
         "sovd_link_ms": sovd,
+        "doip_link_ms": doip,
         "violations": violations,
         "errors": errors,
     }
