@@ -75,6 +75,7 @@ class SqlStorage:
         self._reading_engine = reading_engine(engine)
         self._pool = None if engine.dialect.name == "sqlite" else DriverPool(engine, SCHEMA)
         self._memory = CommandMemory()
+        self._connections_opened = 0
 
     def transaction(self) -> AbstractAsyncContextManager[UnitOfWork]:
         return _unit_of_work(self._engine) if self._pool is None else self._direct(self._pool, Mode.TRANSACTION)
@@ -94,6 +95,9 @@ class SqlStorage:
     async def _direct(self, pool: DriverPool, mode: Mode, *, recalling: bool = False) -> AsyncIterator[UnitOfWork]:
         with driver_errors():
             driver = await pool.take()
+        if pool.opened != self._connections_opened:
+            # A server that took over may never have seen what was written last, and use its versions again.
+            self._connections_opened, self._memory = pool.opened, CommandMemory()
         usable = True
         try:
             session = DirectSession(driver, mode, self._memory.clock)

@@ -26,6 +26,8 @@ class DriverPool:
         # The last one given back is the next one taken: its statements are prepared.
         self._idle: list[asyncpg.Connection] = []
         self._open: set[asyncpg.Connection] = set()
+        # How often a connection was opened so far.
+        self.opened = 0
         listen(engine.sync_engine, "engine_disposed", self._end)
 
     async def take(self) -> asyncpg.Connection:
@@ -61,6 +63,7 @@ class DriverPool:
     async def _connect(self) -> asyncpg.Connection:
         connection = await asyncpg.connect(self._dsn, statement_cache_size=500, **self._options)
         self._open.add(connection)
+        self.opened += 1
         return connection
 
     def _end(self, _: Any) -> None:

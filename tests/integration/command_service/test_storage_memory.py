@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import Executable, text
@@ -12,6 +13,7 @@ from command_service.storage import SCHEMA, SqlStorage
 from command_service.storage.direct_session import DirectSession
 from command_service.use_cases.claim_commands import ClaimRequest
 from service_kit.database import open_engine
+from service_kit.errors import Unavailable
 from tests.integration.command_service.world import DONE, ENGINEER, World
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -67,6 +69,18 @@ async def test_what_was_accepted_here_is_claimed_and_recorded_unread(
     assert stored.started_at is not None
     assert stored.completed_at is not None
     assert command.created_at <= stored.started_at <= stored.completed_at
+
+
+async def test_nothing_is_remembered_over_a_new_connection(
+    world: World, vehicle_id: str, reads: list[Executable]
+) -> None:
+    command = await world.submit(vehicle_id)
+    with suppress(Unavailable):
+        async with world.storage.reading():
+            raise Unavailable("AWAY", "its connection is given up")
+    reads.clear()
+    assert (await world.claim(command)).attempt == 1
+    assert len(reads) > 0
 
 
 async def test_nothing_is_remembered_of_what_has_ended(world: World, vehicle_id: str, reads: list[Executable]) -> None:
