@@ -24,11 +24,8 @@ from vehicle_connector.lease import Lease
 from vehicle_connector.session_link.server import SERVICE, SessionRules, SessionServer
 from vehicle_connector.sessions import Sessions
 from vehicle_connector.settings import Settings
-from vehicle_links.dialled import Dialler
 from vehicle_links.doip.identification import listen
-from vehicle_links.doip.link import DoipDialler
-from vehicle_links.doip.security import load_function
-from vehicle_links.sovd.link import SovdDialler, SovdRules
+from vehicle_links.settings import DIALLERS
 
 _log = get_logger(__name__)
 
@@ -98,30 +95,12 @@ def _build(settings: Settings, connector: VehicleConnector, messaging: Messaging
     limits = Limits(settings.result_window, settings.evidence_seconds, settings.suspended_seconds)
     executor = Executor(lease, limits, stream.send)
     sessions = Sessions(executor, stream, heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds)
+    diallers = {kind: dialler(settings) for kind, dialler in DIALLERS.items()}
     dialled = DialledVehicles(
-        _diallers(settings), sessions, stream, executor, lease, redial_max_seconds=settings.redial_max_seconds
+        diallers, sessions, stream, executor, lease, redial_max_seconds=settings.redial_max_seconds
     )
     dispatcher = Dispatcher(messaging, stream, executor, sessions.supersede)
     return _Parts(messaging, stream, executor, sessions, dialled, dispatcher)
-
-
-def _diallers(settings: Settings) -> dict[str, Dialler]:
-    """By the kind of link, as vehicles are registered with it."""
-    doip = DoipDialler(
-        settings.doip_source_address,
-        level=settings.doip_security_level,
-        seed_key=load_function(settings.doip_seed_key) if settings.doip_seed_key else None,
-        authenticate=load_function(settings.doip_authentication) if settings.doip_authentication else None,
-    )
-    sovd = SovdRules(
-        ca_file=settings.sovd_ca_file,
-        cert_file=settings.sovd_cert_file,
-        key_file=settings.sovd_key_file,
-        bearer_token=settings.sovd_bearer_token.get_secret_value(),
-        lock_seconds=settings.sovd_lock_seconds,
-        session_mode=settings.sovd_session_mode,
-    )
-    return {"doip": doip, "sovd": SovdDialler(sovd)}
 
 
 async def _hear_announcements(settings: Settings, connector: VehicleConnector, parts: _Parts) -> None:

@@ -1,31 +1,16 @@
 """Settings of the vehicle connector."""
 
-from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 
-from service_kit.settings import HostPort, Port, RabbitUrl, ServiceSettings
-from vehicle_links.doip.security import load_function
+from service_kit.settings import HostPort, Port, RabbitUrl
+from vehicle_links.settings import LinkSettings
 
-
-def _check_function(name: str) -> str:
-    if name:
-        load_function(name)
-    return name
-
-
-def _check_level(level: int) -> int:
-    if level % 2 == 0:
-        raise ValueError("the level that requests a seed is odd (ISO 14229-1, 10.4)")
-    return level
-
-
-Function = Annotated[str, AfterValidator(_check_function), Field(description="module:function, or empty")]
 Seconds = Annotated[float, Field(gt=0, description="seconds, more than 0")]
 
 
-class Settings(ServiceSettings):
+class Settings(LinkSettings):
     """Read from the environment; what has a default may be left out."""
 
     rabbitmq_url: RabbitUrl
@@ -57,30 +42,5 @@ class Settings(ServiceSettings):
     # How long a command of a lost session is remembered here; its fate is decided elsewhere after half of that.
     suspended_seconds: Seconds = 60
 
-    # Our logical address as a DoIP tester, 3584 to 4095 (ISO 13400-2 Table 13); a vehicle's address may say another.
-    doip_source_address: int = Field(default=0x0E00, ge=0x0E00, le=0x0FFF, description="3584 to 4095")
     # UDP port on which vehicles that announce themselves are heard, as a rule 13400; 0: none.
     doip_announcement_port: Port = 0
-    # How ECUs are unlocked (0x27, 0x29): see links/doip/security.py.
-    doip_seed_key: Function = ""
-    doip_security_level: Annotated[int, AfterValidator(_check_level)] = Field(
-        default=1, ge=1, le=0x41, description="odd, 1 to 65"
-    )
-    doip_authentication: Function = ""
-
-    # Vehicles with a SOVD server of their own. Whom to trust instead of the system's certificate authorities:
-    sovd_ca_file: Path | None = None
-    # What such vehicles get to see: a client certificate, a bearer token (over TLS or loopback only).
-    sovd_cert_file: Path | None = None
-    sovd_key_file: Path | None = None
-    sovd_bearer_token: SecretStr = SecretStr("")
-    # A component is locked while it is changed; a lock that nobody renews ends after so long.
-    sovd_lock_seconds: int = Field(default=30, ge=3, le=3600, description="seconds, 3 to 3600")
-    # The diagnostic session that components are put into before they are changed; empty: their server knows best.
-    sovd_session_mode: str = ""
-
-    @model_validator(mode="after")
-    def _sovd_certificate_has_its_key(self) -> "Settings":
-        if (self.sovd_cert_file is None) != (self.sovd_key_file is None):
-            raise ValueError("SOVD_CERT_FILE, SOVD_KEY_FILE: give both or neither")
-        return self

@@ -271,36 +271,47 @@ class DialledLink:
         self._events.on_update(self, key, update)
 
     async def _run(self, execution: Execution) -> None:
-        command = execution.command
         try:
-            with command_context(command.command_id, command.traceparent):
-                outcome = await self._outcome(execution)
-            if outcome is not None:
-                execution.begin()  # also what fails before anything left has been tried
-                await execution.finish(*outcome)
+            await carry_out(self._connection, execution, self.vehicle_id)
         except NotSent:
             pass
         finally:
-            del self._running[command.key]
+            del self._running[execution.command.key]
             if not self._running:
                 self._idle.set()
 
-    async def _outcome(self, execution: Execution) -> tuple[End, str, str, int] | None:
-        """None: there is nothing to say, or it is said elsewhere."""
-        try:
-            await self._connection.execute(execution)
-        except (NotSent, TimedOut):
-            return None
-        except CommandFailed as failure:
-            return End.FAILED, failure.code, failure.message, failure.nrc
-        except FateUnknown as unknown:
-            # That its time is over has been said already.
-            settled = not execution.begun or execution.seconds_left <= 0
-            return None if settled else (End.LOST, "VEHICLE_CONNECTION_LOST", str(unknown), 0)
-        except Stopped:
-            return End.CANCELLED, "CANCELLED", "Stopped as asked.", 0
-        except Exception as error:
-            _log.error("link_failed", vehicle_id=self.vehicle_id, exc_info=error)
-            end = End.LOST if execution.begun and not execution.command.repeatable else End.FAILED
-            return end, "LINK_ERROR", "The link to the vehicle failed; its log says why.", 0
-        return End.COMPLETED, "", "", 0
+
+async def carry_out(connection: Connection, execution: Execution, vehicle: str) -> None:
+    """One command from its beginning to its outcome, which is said, or for good reason is not: see above.
+
+    Raises NotSent: the vehicle has certainly seen nothing of it, and nothing was said. `vehicle`: as the log calls it.
+    """
+    command = execution.command
+    with command_context(command.command_id, command.traceparent):
+        outcome = await _outcome(connection, execution, vehicle)
+    if outcome is not None:
+        execution.begin()  # also what fails before anything left has been tried
+        await execution.finish(*outcome)
+
+
+async def _outcome(connection: Connection, execution: Execution, vehicle: str) -> tuple[End, str, str, int] | None:
+    """None: there is nothing to say, or it is said elsewhere."""
+    try:
+        await connection.execute(execution)
+    except NotSent:
+        raise
+    except TimedOut:
+        return None
+    except CommandFailed as failure:
+        return End.FAILED, failure.code, failure.message, failure.nrc
+    except FateUnknown as unknown:
+        # That its time is over has been said already.
+        settled = not execution.begun or execution.seconds_left <= 0
+        return None if settled else (End.LOST, "VEHICLE_CONNECTION_LOST", str(unknown), 0)
+    except Stopped:
+        return End.CANCELLED, "CANCELLED", "Stopped as asked.", 0
+    except Exception as error:
+        _log.error("link_failed", vehicle=vehicle, exc_info=error)
+        end = End.LOST if execution.begun and not execution.command.repeatable else End.FAILED
+        return end, "LINK_ERROR", "The link to the vehicle failed; its log says why.", 0
+    return End.COMPLETED, "", "", 0

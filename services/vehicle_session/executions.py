@@ -1,21 +1,26 @@
 """The commands a vehicle was handed: executes them and keeps their updates until those are recorded."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from typing import Protocol
 
 from service_kit.logging import command_context, get_logger
 from service_kit.tracing import SpanKind, span
 from sovd_protos.session.v1.session_pb2 import Cancel, CommandUpdate, Credit, Execute, Finished, HeldCommand, Resume
-from vehicle_session.held_command import Held, Update
+from vehicle_session.hand_overs import HandOvers
+from vehicle_session.held_command import Held, Key, Update
 
 _CANCELLED = Finished(kind=Finished.CANCELLED, code="CANCELLED", message="stopped by the vehicle as asked")
 _ALREADY_EXECUTED = Finished(
     kind=Finished.FAILED, code="ALREADY_EXECUTED", message="the vehicle was handed this command before"
 )
 _BROKEN = Finished(kind=Finished.FAILED, code="VEHICLE_ERROR", message="the vehicle's software failed")
-
-Key = tuple[str, int]
+_LOST = Finished(
+    kind=Finished.LOST,
+    code="VEHICLE_CONNECTION_LOST",
+    message="the vehicle's side was restarted before it heard what came of it",
+)
 
 _log = get_logger(__name__)
 
@@ -23,21 +28,14 @@ _log = get_logger(__name__)
 class Executor(Protocol):
     """Executes a command: yields its updates, a Finished last. Without a Finished nothing more is ever said of it.
 
-    When a cancel arrives the iterator is cancelled at its next wait, unless the command changes something and has
-    answered already: then its own outcome is the truth.
+    When a cancel arrives, and `stop` does not see to it, the iterator is cancelled at its next wait; unless the command
+    changes something and has answered already: then its own outcome is the truth.
     """
 
-    def execute(self, command: Execute) -> AsyncIterator[Update]: ...
+    def execute(self, command: Execute) -> AsyncGenerator[Update, None]: ...
 
-
-class HandOvers(Protocol):
-    """Remembers, beyond a restart, what the vehicle was handed (see ledger.py)."""
-
-    def admit(self, vin: str, commands: Sequence[Execute]) -> list[bool]: ...
-
-    def refuse(self, vin: str, command: Execute) -> None: ...
-
-    def finish(self, vin: str, command: Execute, outcome: str, *, cancelled: bool = False) -> None: ...
+    def stop(self, command: Execute) -> bool:
+        """A cancel has come. True: seen to, and the command says itself what came of it. False: nothing was done."""
 
 
 class Executions:
@@ -48,7 +46,7 @@ class Executions:
         self._executor = executor
         self._hand_overs = hand_overs
         self._on_ready = on_ready
-        self._held: dict[Key, Held] = {}
+        self._held: dict[Key, Held] = {held.key: held for held in hand_overs.held(vin)}
         self._ready: dict[Key, Held] = {}
 
     @property
@@ -86,7 +84,7 @@ class Executions:
             held = Held(execute)
             if known := self._held.get(held.key) or fresh.get(held.key):
                 self._hand_overs.refuse(self._vin, execute)
-                known.resume(known.recorded + 1, execute.initial_credit)
+                self._go_on(known, known.recorded + 1, execute.initial_credit)
                 self._mark_ready(known)
             else:
                 fresh[held.key] = held
@@ -106,8 +104,14 @@ class Executions:
         if not resume.wanted:
             self._drop(held)
             return
-        held.resume(resume.next_number, resume.initial_credit)
+        self._go_on(held, resume.next_number, resume.initial_credit)
         self._settle(held)
+
+    def _go_on(self, held: Held, next_number: int, credit: int) -> None:
+        held.resume(next_number, credit)
+        self._hand_overs.recorded(held.key, held.recorded)
+        if held.interrupted:  # not earlier: its number is known only now
+            self._add(held, _LOST)
 
     def credit(self, credit: Credit) -> None:
         held = self._held.get((credit.command_id, credit.attempt))
@@ -117,11 +121,13 @@ class Executions:
             self._drop(held)
             return
         held.record(credit.recorded, credit.allowed)
+        self._hand_overs.recorded(held.key, held.recorded)
         self._settle(held)
 
     def _settle(self, held: Held) -> None:
         if held.is_done:
             self._held.pop(held.key, None)
+            self._hand_overs.let_go(held.key)
         elif held.has_ready:
             self._mark_ready(held)
 
@@ -130,6 +136,8 @@ class Executions:
         if held is None or held.task is None or held.task.done() or held.cancelled:
             return
         if held.answered and not held.execute.repeatable:
+            return
+        if self._executor.stop(held.execute):
             return
         held.cancelled = True
         held.task.cancel()
@@ -149,12 +157,13 @@ class Executions:
                 attempt=command.attempt,
                 vin=self._vin,
             ) as active:
-                async for update in self._executor.execute(command):
-                    self._add(held, update)
-                    if isinstance(update, Finished):
-                        active.set(outcome=update.code or "COMPLETED")
-                    if held.is_full:
-                        await held.room()
+                async with aclosing(self._executor.execute(command)) as updates:
+                    async for update in updates:
+                        self._add(held, update)
+                        if isinstance(update, Finished):
+                            active.set(outcome=update.code or "COMPLETED")
+                        if held.is_full:
+                            await held.room()
         except asyncio.CancelledError:
             if not held.cancelled:
                 raise
@@ -167,7 +176,7 @@ class Executions:
     def _add(self, held: Held, update: Update) -> None:
         if self._held.get(held.key) is not held or held.finished:
             return
-        held.add(update)
+        self._hand_overs.keep(held.add(update))
         self._mark_ready(held)
         if isinstance(update, Finished):
             cancelled = update.kind == Finished.CANCELLED
@@ -176,6 +185,7 @@ class Executions:
     def _drop(self, held: Held) -> None:
         self._held.pop(held.key, None)
         self._ready.pop(held.key, None)
+        self._hand_overs.let_go(held.key)
         if held.task is not None:
             held.task.cancel()
 

@@ -13,7 +13,8 @@ from sovd_protos.session.v1 import session_pb2_grpc
 from sovd_protos.session.v1.session_pb2 import Execute, FromVehicle, Heartbeat, Hello, Refusal, ToVehicle, Welcome
 from sovd_protos.vehicle.v1.vehicle_pb2 import Ecu
 from vehicle_session.connections import Connections
-from vehicle_session.executions import Executions, Executor, HandOvers
+from vehicle_session.executions import Executions, Executor
+from vehicle_session.hand_overs import HandOvers
 
 PROTOCOL_VERSION = 1
 # Bytes of updates in one message, about; a gRPC server takes 4 MiB unless told otherwise.
@@ -94,17 +95,21 @@ class SessionClient:
         self._runner = asyncio.create_task(self._run())
         return self._runner
 
-    async def stop(self) -> None:
-        """Say goodbye and end the session. Held commands are lost, as when a vehicle is switched off."""
+    async def leave(self) -> None:
+        """Say goodbye and end the session. What is held stays held; `start` takes it up again."""
         self._goodbye = True
-        if self._runner is None:
+        runner, self._runner = self._runner, None
+        if runner is None:
             return
         if self._call is not None:
             self._flush_soon()
-            await asyncio.wait([self._runner], timeout=GOODBYE_SECONDS)
-        self._runner.cancel()
-        await asyncio.wait([self._runner])
-        self._runner = None
+            await asyncio.wait([runner], timeout=GOODBYE_SECONDS)
+        runner.cancel()
+        await asyncio.wait([runner])
+
+    async def stop(self) -> None:
+        """Leave, and lose what is held, as when a vehicle is switched off."""
+        await self.leave()
         self.executions.forget_all()
 
     def drop_connection(self, seconds: float | None = None) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import orjson
 
 from sovd_protos.session.v1.session_pb2 import Execute
+from vehicle_session.hand_overs import HandOvers
 
 RECEIVED = "received"
 EXECUTED = "executed"
@@ -37,7 +38,7 @@ class LedgerEntry:
     outcome: str = ""
 
 
-class ExecutionLedger:
+class ExecutionLedger(HandOvers):
     """Append-only, one for all vehicles of a process; several processes may share the file. No path: memory only."""
 
     def __init__(self, path: Path | None = None, *, fsync: bool = False) -> None:

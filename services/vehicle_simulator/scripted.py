@@ -1,7 +1,7 @@
 """An executor and a session that go wrong as the fault script says."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -44,11 +44,14 @@ class ScriptedExecutor:
         self._script = script
         self.session: ScriptedSession | None = None
 
-    def execute(self, command: Execute) -> AsyncIterator[Update]:
+    def execute(self, command: Execute) -> AsyncGenerator[Update, None]:
         faults = self._script.take(self._vin, command.command_name)
         return self._with_faults(command, faults) if faults else self._inner.execute(command)
 
-    async def _with_faults(self, command: Execute, faults: dict[FaultKind, Fault]) -> AsyncIterator[Update]:
+    def stop(self, command: Execute) -> bool:
+        return False
+
+    async def _with_faults(self, command: Execute, faults: dict[FaultKind, Fault]) -> AsyncGenerator[Update, None]:
         async for pending in self._before(faults):
             yield pending
         if FaultKind.SILENT in faults:

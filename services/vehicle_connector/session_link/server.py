@@ -44,6 +44,7 @@ _ENDS = {
     wire.Finished.COMPLETED: End.COMPLETED,
     wire.Finished.FAILED: End.FAILED,
     wire.Finished.CANCELLED: End.CANCELLED,
+    wire.Finished.LOST: End.LOST,
 }
 
 Context = grpc.aio.ServicerContext[wire.FromVehicle, wire.ToVehicle]

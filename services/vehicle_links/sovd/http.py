@@ -57,7 +57,7 @@ class SovdHttp:
         backend: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         """Raises ValueError for an address that is no http or https URL. A token goes over TLS or loopback only."""
-        parts = _split(address)
+        parts = split_address(address)
         host = parts.netloc.rpartition("@")[2]
         self._origin = f"{parts.scheme}://{host}"
         self.base = parts.path.rstrip("/")
@@ -153,7 +153,8 @@ class SovdHttp:
             raise ConnectionLost(str(error) or type(error).__name__) from error
 
 
-def _split(address: str) -> SplitResult:
+def split_address(address: str) -> SplitResult:
+    """Raises ValueError that says what is allowed."""
     with suppress(ValueError):
         parts = urlsplit(address)
         _ = parts.port

@@ -1,11 +1,11 @@
 """What a vehicle keeps of a command, and how much of it goes at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from sovd_protos.session.v1.session_pb2 import Cancel, Execute, Finished, Resume
 from vehicle_session.executions import Executions
-from vehicle_session.held_command import MOST_KEPT, UPDATE_OVERHEAD, Held, Update
+from vehicle_session.held_command import MOST_KEPT, MOST_KEPT_BYTES, UPDATE_OVERHEAD, Held, Update
 from vehicle_simulator.ledger import ExecutionLedger
 
 
@@ -71,17 +71,28 @@ async def test_an_executor_far_ahead_waits_for_room() -> None:
     await held.room()
 
 
+async def test_an_executor_that_says_much_waits_sooner() -> None:
+    held = _held(0)
+    held.add("x" * MOST_KEPT_BYTES)
+    assert held.is_full
+    held.record(recorded=1, allowed=1000)
+    assert not held.is_full
+
+
 class _Chatty:
     """Says far more than may be kept, as fast as it can."""
 
     def __init__(self) -> None:
         self.said = 0
 
-    async def execute(self, command: Execute) -> AsyncIterator[Update]:
+    async def execute(self, command: Execute) -> AsyncGenerator[Update, None]:
         for _ in range(3 * MOST_KEPT):
             self.said += 1
             yield "{}"
         yield Finished(kind=Finished.COMPLETED)
+
+    def stop(self, command: Execute) -> bool:
+        return False
 
 
 async def test_what_nobody_records_slows_the_executor_down() -> None:

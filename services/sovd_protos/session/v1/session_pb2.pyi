@@ -456,12 +456,22 @@ class Finished(_message.Message):
         COMPLETED: Finished._Kind.ValueType  # 1
         FAILED: Finished._Kind.ValueType  # 2
         CANCELLED: Finished._Kind.ValueType  # 3
+        LOST: Finished._Kind.ValueType  # 4
+        """It was handed on, and nobody will ever hear what came of it (an agent that was restarted meanwhile, or whose
+        vehicle broke off): of what is not repeatable the fate is unknown. To a connector that does not know it, it is a
+        failure.
+        """
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: Finished.Kind.ValueType  # 0
     COMPLETED: Finished.Kind.ValueType  # 1
     FAILED: Finished.Kind.ValueType  # 2
     CANCELLED: Finished.Kind.ValueType  # 3
+    LOST: Finished.Kind.ValueType  # 4
+    """It was handed on, and nobody will ever hear what came of it (an agent that was restarted meanwhile, or whose
+    vehicle broke off): of what is not repeatable the fate is unknown. To a connector that does not know it, it is a
+    failure.
+    """
 
     KIND_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
