@@ -7,7 +7,7 @@
 #   DOCKER DOCKER_BUILD_OPTIONS                  docker, and more options of its build command
 set -euo pipefail
 cd "$(dirname "$0")/.."
-all=(gateway command-service vehicle-connector vehicle-simulator web)
+all=(gateway command-service vehicle-connector vehicle-simulator vehicle-agent web)
 [ $# -gt 0 ] || set -- "${all[@]}"
 docker=${DOCKER:-docker}
 read -ra options <<< "${DOCKER_BUILD_OPTIONS:-}"
@@ -32,7 +32,7 @@ options+=(
 for name in "$@"; do
   case $name in
     web) file=(-f deploy/web.Dockerfile) ;;
-    gateway | command-service | vehicle-connector | vehicle-simulator) file=(-f deploy/Dockerfile --build-arg "SERVICE=$name") ;;
+    gateway | command-service | vehicle-connector | vehicle-simulator | vehicle-agent) file=(-f deploy/Dockerfile --build-arg "SERVICE=$name") ;;
     *) echo "$name: must be one of ${all[*]}" >&2; exit 2 ;;
   esac
   DOCKER_BUILDKIT=1 "$docker" build "${file[@]}" "${options[@]}" --tag "sovd-webapp/$name:${TAG:-latest}" .

@@ -23,5 +23,5 @@ app.add_typer(vehicles.app, name="vehicles", rich_help_panel=USE)
 app.add_typer(audit.app, name="audit", rich_help_panel=USE)
 for log_in in (auth.login, auth.logout, auth.whoami):
     app.command(rich_help_panel=LOG_IN)(log_in)
-for part in (services.up, services.serve, services.simulate, services.migrate, services.health):
+for part in (services.up, services.serve, services.simulate, services.agent, services.migrate, services.health):
     app.command(rich_help_panel=RUN)(part)

@@ -18,6 +18,8 @@ _GRPC = {"command-service": ("GRPC_PORT", "50051"), "vehicle-connector": ("SESSI
 _HTTP = {
     "gateway": ("HTTP_PORT", "8000", "/health/ready"),
     "vehicle-simulator": ("METRICS_PORT", "0", "/metrics"),
+    # It runs: that its vehicle or its connector is away no restart puts right.
+    "vehicle-agent": ("METRICS_PORT", "0", "/metrics"),
 }
 
 

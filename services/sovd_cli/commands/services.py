@@ -36,6 +36,7 @@ class Service(StrEnum):
     COMMAND_SERVICE = "command-service"
     VEHICLE_CONNECTOR = "vehicle-connector"
     VEHICLE_SIMULATOR = "vehicle-simulator"
+    VEHICLE_AGENT = "vehicle-agent"
 
 
 # What an image is made for says its environment.
@@ -117,6 +118,41 @@ def simulate(
     # Settings come from the environment, and what is not given here is read from there.
     os.environ.update({name: value for name, value in given.items() if value})
     simulator.main()
+
+
+def agent(
+    vin: Annotated[str, typer.Option(envvar="VEHICLE_VIN", help="Of the vehicle that it dials in for.")],
+    connector: Annotated[
+        str, typer.Option(envvar="CONNECTOR_ADDRESS", help="Where it dials in, host:port.")
+    ] = "localhost:50052",
+    doip: Annotated[
+        str | None, typer.Option(help="The vehicle's DoIP entity: host[:port], or discover. This or --sovd.")
+    ] = None,
+    sovd: Annotated[str | None, typer.Option(help="The vehicle's SOVD server: https://host:port/path.")] = None,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="STATE_DIR",
+            help="What must not be repeated, and results that are not delivered yet.",
+            show_default="~/.local/state/sovd-agent/VIN",
+        ),
+    ] = None,
+) -> None:
+    """Bring one vehicle or bench online that nobody can dial; VEHICLE_CREDENTIAL says that it is that vehicle."""
+    main = _load("vehicle_agent.__main__", "vehicle-agent").main
+    given = {
+        "VEHICLE_VIN": vin,
+        "CONNECTOR_ADDRESS": connector,
+        "DOIP_ADDRESS": doip,
+        "SOVD_ADDRESS": sovd,
+        "STATE_DIR": str(state_dir or _state_home() / "sovd-agent" / vin),
+    }
+    os.environ.update({name: value for name, value in given.items() if value is not None})
+    main()
+
+
+def _state_home() -> Path:
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
 
 
 def _dialled(fleet: list[Facts], doip_port: int | None, sovd_port: int | None) -> list[Facts]:

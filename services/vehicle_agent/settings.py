@@ -1,0 +1,71 @@
+"""Settings of the vehicle agent."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, model_validator
+
+from service_kit.settings import HostPort
+from vehicle_links.doip.link import parse_address
+from vehicle_links.settings import LinkSettings
+from vehicle_links.sovd.http import split_address
+
+Seconds = Annotated[float, Field(gt=0, description="seconds, more than 0")]
+
+
+class Settings(LinkSettings):
+    """Read from the environment; what has a default may be left out."""
+
+    # A vehicle has no part in the services' secret.
+    service_token: SecretStr = SecretStr("")
+    connector_address: HostPort
+    vehicle_vin: str = Field(pattern=r"^[A-Z0-9]{17}$", description="17 capital letters and digits")
+    vehicle_credential: SecretStr = Field(min_length=16, description="what the platform issued for this VIN")
+    # Where the vehicle is, seen from here: one of the two, as docs/vehicles.md has them.
+    doip_address: str = ""
+    sovd_address: str = ""
+    state_dir: Path = Field(description="a directory that outlives restarts, of this vehicle only")
+
+    # The longest pauses between two tries to reach the vehicle, and the connector.
+    redial_max_seconds: Seconds = 30
+    reconnect_max_seconds: Seconds = 30
+    # How long a command that must not be repeated is remembered: not shorter than commands may live.
+    remember_days: float = Field(default=30, ge=1, le=3650, description="days, 1 to 3650")
+    # How long a stopping agent lets the vehicle finish what it is at.
+    drain_seconds: float = Field(default=5, ge=0, description="seconds, 0 or more")
+
+    @property
+    def link(self) -> tuple[str, str]:
+        """Its kind and the vehicle's address."""
+        return ("doip", self.doip_address) if self.doip_address else ("sovd", self.sovd_address)
+
+    @model_validator(mode="after")
+    def _one_vehicle(self) -> "Settings":
+        if bool(self.doip_address) == bool(self.sovd_address):
+            raise ValueError("DOIP_ADDRESS, SOVD_ADDRESS: give one of them")
+        try:
+            if self.doip_address:
+                parse_address(self.doip_address, self.doip_source_address)
+            else:
+                split_address(self.sovd_address)
+        except ValueError as error:
+            raise ValueError(f"{self.link[0].upper()}_ADDRESS: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _plain_text_stays_on_this_machine(self) -> "Settings":
+        if self.grpc_tls is None and not (self.environment == "development" and _is_loopback(self.connector_address)):
+            raise ValueError(
+                "GRPC_TLS_CA_FILE: missing; without TLS only a connector on this machine (localhost, 127.0.0.1, [::1]) "
+                "is dialled, and only where ENVIRONMENT is development"
+            )
+        return self
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
