@@ -27,7 +27,8 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.timeout(3600)
 
 MEGABYTE = 1_000_000
-LARGEST = {"gateway": 200, "command-service": 200, "vehicle-connector": 200, "vehicle-simulator": 200, "web": 60}
+PYTHON_IMAGES = ("gateway", "command-service", "vehicle-connector", "vehicle-simulator", "vehicle-agent")
+LARGEST = {**dict.fromkeys(PYTHON_IMAGES, 200), "web": 60}
 BASES = {
     "BUILD_IMAGE": ("python:3.11-slim-bookworm", "python-build"),
     "RUNTIME_IMAGE": ("gcr.io/distroless/python3-debian12", "python-runtime"),
@@ -134,7 +135,7 @@ def test_what_an_image_is(build: Callable[..., None], name: str) -> None:
     assert re.fullmatch(r"20\d\d-.*Z", labels["org.opencontainers.image.created"])
 
 
-@pytest.mark.parametrize("name", [name for name in LARGEST if name != "web"])
+@pytest.mark.parametrize("name", PYTHON_IMAGES)
 def test_an_image_has_no_more_than_its_service_needs(build: Callable[..., None], name: str) -> None:
     program = "import importlib.util as u, sys; print([n for n in sys.argv[1:] if u.find_spec(n)])"
     wanted = {
@@ -156,6 +157,29 @@ def test_a_missing_setting_stops_a_container_with_a_line_for_each(build: Callabl
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 78
     assert "JWT_SECRET: missing; give " in ran.stderr
+
+
+def test_an_agent_in_a_container_keeps_its_journal_and_is_healthy(build: Callable[..., None], tmp_path: Path) -> None:
+    """Its vehicle and its connector are away: it waits for them."""
+    os.chown(tmp_path, 10001, 10001)
+    given = {
+        "CONNECTOR_ADDRESS": f"localhost:{free_port()}",
+        "VEHICLE_VIN": "WDD12345678900001",
+        "VEHICLE_CREDENTIAL": "a-credential-for-tests-only",
+        "DOIP_ADDRESS": f"127.0.0.1:{free_port()}",
+        "STATE_DIR": "/state",
+        "METRICS_PORT": str(free_port()),
+    }
+    options = ["--network", "host", "--read-only", "--volume", f"{tmp_path}:/state"]
+    options += [argument for name, value in given.items() for argument in ("--env", f"{name}={value}")]
+    container = docker("run", "--detach", *options, "sovd-webapp/vehicle-agent")
+    try:
+        wait_for(lambda: docker("inspect", "--format", "{{.State.Health.Status}}", container) == "healthy", 60)
+        assert (tmp_path / "journal.db").exists()
+        docker("stop", "--time", "30", container)
+        assert docker("inspect", "--format", "{{.State.ExitCode}}", container) == "0", docker("logs", container)
+    finally:
+        docker("rm", "--force", container)
 
 
 @pytest.mark.parametrize("name", ["vehicle-connector", "web"])

@@ -33,7 +33,7 @@ def test_security_looks_at_everything() -> None:
 
 def test_all_images_are_scanned_described_pushed_and_signed_in_this_order() -> None:
     job = PIPELINE["images"]
-    images = ["gateway", "command-service", "vehicle-connector", "vehicle-simulator", "web"]
+    images = ["gateway", "command-service", "vehicle-connector", "vehicle-simulator", "vehicle-agent", "web"]
     assert job["strategy"]["matrix"]["image"] == images
     text = commands(job)
     steps = [

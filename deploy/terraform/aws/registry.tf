@@ -1,5 +1,5 @@
 resource "aws_ecr_repository" "this" {
-  for_each = toset(["gateway", "command-service", "vehicle-connector", "vehicle-simulator", "web"])
+  for_each = toset(["gateway", "command-service", "vehicle-connector", "vehicle-simulator", "vehicle-agent", "web"])
 
   name                 = "sovd-webapp/${each.key}"
   image_tag_mutability = "IMMUTABLE"

@@ -1,12 +1,15 @@
 """A vehicle on DoIP behind an agent: the connector knows no difference to one that dials in by itself."""
 
 import asyncio
+import sqlite3
 
 import pytest
 
+from service_kit.lifecycle import PartFailed
 from sovd_protos.connector.v1.connector_pb2 import Outcome
 from tests.support.waiting import until
 from tests.unit.vehicle_agent.conftest import AgentBench, AgentBenches, offline
+from vehicle_agent.journal import Journal
 from vehicle_simulator.doip.entity import DoipEntity
 
 CLEAR = b"\x14\xff\xff\xff"
@@ -134,3 +137,18 @@ async def test_what_runs_as_it_stops_may_end(bench: AgentBench) -> None:
         command = await bench.dispatch("ClearDTC")
         await asked(bench, CLEAR)
     assert (await bench.outcome(command)).kind == Outcome.COMPLETED
+
+
+async def test_a_journal_that_cannot_be_written_ends_it_before_the_vehicle_sees_anything(
+    bench: AgentBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with bench.agent() as running:
+        monkeypatch.setattr(Journal, "admit", full)
+        await bench.dispatch("ClearDTC")
+        with pytest.raises(PartFailed) as failed:
+            await running.run_until_stopped()
+    assert "full" in str(failed.value.__cause__)
+    assert bench.witness.executed("ClearDTC") == 0

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from packaging.utils import canonicalize_name
 from pydantic import ValidationError
 
+from service_kit.grpc_tls import GrpcTls
 from service_kit.settings import EXIT_BAD_SETTINGS
 from tests.support.local_servers import free_port
 from tests.support.system import ROOT
-from tests.unit.vehicle_agent.conftest import AgentProcess, started
+from tests.unit.vehicle_agent.conftest import AgentBench, AgentProcess, started
+from tests.unit.vehicle_simulator.fake_connector import FakeConnector
 from vehicle_agent.settings import Settings
 
 GIVEN: dict[str, Any] = {
@@ -134,3 +137,43 @@ sys.meta_path.insert(0, OnlyItsOwn())
 import vehicle_agent.__main__, vehicle_agent.composition
 print(*{name.partition(".")[0] for name in sys.modules})
 """
+
+
+def test_the_example_of_its_environment_is_complete() -> None:
+    lines = (ROOT / "deploy/agent/agent.env").read_text().splitlines()
+    given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert given.pop("VEHICLE_CREDENTIAL") == ""
+    known = {name.upper() for name in Settings.model_fields}
+    assert set(given) <= known
+    settings = Settings(**GIVEN | {name.lower(): value for name, value in given.items()})
+    assert (settings.environment, settings.link) == ("production", ("doip", "192.0.2.10"))
+
+
+def test_the_unit_starts_what_is_there_and_keeps_its_state() -> None:
+    unit = (ROOT / "deploy/agent/sovd-agent.service").read_text()
+    assert "-m vehicle_agent" in unit
+    assert f"RestartPreventExitStatus={EXIT_BAD_SETTINGS}" in unit
+    assert "STATE_DIR=%S/sovd-agent" in unit
+    assert "StateDirectory=sovd-agent" in unit
+
+
+async def test_in_production_it_dials_by_tls(bench: AgentBench, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    for name, pem in (
+        ("cert", issued.cert_chain_pems[0]),
+        ("key", issued.private_key_pem),
+        ("ca", authority.cert_pem),
+    ):
+        pem.write_to_path(str(tmp_path / f"{name}.pem"))
+    connector = FakeConnector(tls=GrpcTls(tmp_path / "cert.pem", tmp_path / "key.pem", None))
+    await connector.start()
+    settings = bench.settings(
+        environment="production", connector_address=connector.address, grpc_tls_ca_file=tmp_path / "ca.pem"
+    )
+    process = AgentProcess(await started(settings))
+    try:
+        assert (await connector.session()).hello.vin == settings["vehicle_vin"]
+    finally:
+        assert await process.terminate() == 0
+        await connector.stop()
