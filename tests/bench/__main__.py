@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,13 @@ from rich.table import Table
 
 from tests.bench.doip import measure_doip, summary
 from tests.bench.history import insert_history
-from tests.bench.idle import measure_idle_vehicles, measure_idle_websockets
+from tests.bench.idle import (
+    MOST_MEGABYTES,
+    IdleVehicles,
+    allow_many_connections,
+    measure_idle_vehicles,
+    measure_idle_websockets,
+)
 from tests.bench.load import Measured, drive
 from tests.bench.processes import Usage, server_usage
 from tests.bench.sovd import ALLOWED_MS, measure_added_by_sovd
@@ -41,7 +47,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--concurrency", type=lambda text: [int(part) for part in text.split(",")], default=[1, 8, 32, 128]
     )
-    parser.add_argument("--idle", type=int, default=2000, help="idle WebSockets and vehicles to measure; 0 for none")
+    parser.add_argument("--idle", type=int, default=2000, help="idle WebSockets to measure; 0 for none")
+    parser.add_argument("--idle-vehicles", type=int, default=5000, help="idle vehicles to measure; 0 for none")
     parser.add_argument("--trace-share", default="0.1", help="share of traces that are sampled")
     return parser.parse_args()
 
@@ -80,6 +87,7 @@ def main() -> None:
 
 
 def _bench(options: argparse.Namespace, servers: Servers, directory: Path, console: Console) -> dict[str, Any]:
+    allow_many_connections(max(options.idle, options.idle_vehicles))
     for name in ("rabbitmq", "postgres", "redis"):
         servers.begin(name)
     os.environ.setdefault("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
@@ -107,12 +115,14 @@ def _bench(options: argparse.Namespace, servers: Servers, directory: Path, conso
             _print_table(console, title, phase)
         violations = _violations(system, [command_id for run in runs for command_id in run.measured.command_ids])
         idle_socket = measure_idle_websockets(system, options.idle) if options.idle else 0.0
-        idle_vehicle = measure_idle_vehicles(system, options.idle) if options.idle else 0.0
+        idle_vehicles = measure_idle_vehicles(system, options.idle_vehicles) if options.idle_vehicles else None
         system.stop()
     finally:
         system.kill_all()
     errors = [error for run in runs for error in run.measured.errors]
-    _print_summary(console, runs, at_rest, idle_socket, idle_vehicle, violations, errors)
+    _print_summary(console, runs, at_rest, idle_socket, violations, errors)
+    if idle_vehicles:
+        _print_idle_vehicles(console, idle_vehicles)
     sovd = measure_added_by_sovd()
     console.print(f"the SOVD link adds {sovd['added']:.2f} ms to its request (at most {ALLOWED_MS:g} are allowed)")
     doip = measure_doip()
@@ -121,7 +131,7 @@ def _bench(options: argparse.Namespace, servers: Servers, directory: Path, conso
         "at_rest_bytes": at_rest,
         "phases": {title: [_as_json(run) for run in phase] for title, phase in phases.items()},
         "idle_websocket_bytes": idle_socket,
-        "idle_vehicle_bytes": idle_vehicle,
+        "idle_vehicles": asdict(idle_vehicles) if idle_vehicles else None,
         "sovd_link_ms": sovd,
         "doip_link_ms": doip,
         "violations": violations,
@@ -203,19 +213,25 @@ def _print_summary(
     runs: list[Run],
     at_rest: dict[str, int],
     idle_socket: float,
-    idle_vehicle: float,
     violations: list[str],
     errors: list[str],
 ) -> None:
     rest = ", ".join(f"{name} {memory / 1e6:.0f} MB" for name, memory in at_rest.items())
     console.print(f"memory at rest: {rest}")
     console.print(f"an idle WebSocket: {idle_socket / 1000:.1f} KB in the gateway")
-    console.print(f"an idle vehicle session: {idle_vehicle / 1000:.1f} KB in the connector")
     total = sum(len(run.measured.command_ids) for run in runs)
     console.print(f"promises checked over {total:,} commands: {len(violations)} violations, {len(errors)} errors")
     for line in [*violations, *errors][:20]:
         console.print(f"  {line}", style="red")
     console.print(f"the bottleneck at {runs[-1].measured.concurrency}: {runs[-1].busiest}")
+
+
+def _print_idle_vehicles(console: Console, idle: IdleVehicles) -> None:
+    """Each has a connection of its own."""
+    console.print(
+        f"an idle vehicle session: {idle.bytes_each / 1000:.1f} KB in the connector, which takes "
+        f"{idle.resident_bytes / 1e6:.0f} MB with {idle.vehicles:,} (at most {MOST_MEGABYTES} are allowed with 5,000)"
+    )
 
 
 def _as_json(run: Run) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """The memory of what only waits: WebSockets in the gateway, vehicle sessions in the connector."""
 
 import asyncio
+import resource
 import time
+from dataclasses import dataclass
 
 import aiohttp
 
@@ -11,6 +13,8 @@ from vehicle_simulator.vins import fleet_vins
 
 _SEED = 99
 _SETTLED_SECONDS = 3.0
+MOST_MEGABYTES = 400
+"""What a connector may take for 5,000 idle vehicles, all in all."""
 
 
 def measure_idle_websockets(system: System, count: int) -> float:
@@ -34,8 +38,17 @@ async def _idle_websockets(system: System, count: int) -> float:
     return (after - before) / len(sockets)
 
 
-def measure_idle_vehicles(system: System, count: int) -> float:
-    """Bytes that the connector holds for each of `count` further vehicles, each with a connection of its own."""
+@dataclass(frozen=True)
+class IdleVehicles:
+    """Bytes that the connector holds for each, and all that it takes with all its vehicles."""
+
+    bytes_each: float
+    resident_bytes: int
+    vehicles: int
+
+
+def measure_idle_vehicles(system: System, count: int) -> IdleVehicles:
+    """With `count` further vehicles, each with a connection of its own, as agents have."""
     connector = system.processes["vehicle_connector"].pid
     first = system.processes["vehicle_simulator"]
     fleet = ManagedProcess(
@@ -53,6 +66,17 @@ def measure_idle_vehicles(system: System, count: int) -> float:
         try:
             system.wait_for_vehicles(client, system.vehicles + count, 300)
             time.sleep(_SETTLED_SECONDS)
-            return (resident_bytes(connector) - before) / count
+            after = resident_bytes(connector)
+            return IdleVehicles((after - before) / count, after, system.vehicles + count)
         finally:
             fleet.terminate()
+
+
+def allow_many_connections(count: int) -> None:
+    """File descriptors for this process and those that it starts: a socket for each connection. Raises ValueError where
+    the system's hard limit (ulimit -Hn) is lower."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 1000
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise ValueError(f"{count} connections need a limit of {wanted} open files (ulimit -Hn), here it is {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tests.deploy.chart import LOCAL, PRODUCTION, Object, Rendered, Workload, render
+from tests.deploy.test_chart_variants import HANDED_THROUGH
 
 MONITORING = "namespace monitoring"
 
@@ -148,6 +149,12 @@ def test_traces_and_dialed_vehicles_get_their_arrows() -> None:
         assert (component, MONITORING, 4317) in outgoing(chart)
     (policy,) = policies(chart, chart.workload("vehicle-connector"))
     assert {"to": [{"ipBlock": {"cidr": "10.0.32.0/20"}}]} in policy["egress"]
+
+
+def test_vehicles_that_nginx_hands_through_come_from_nowhere_else() -> None:
+    chart = render(PRODUCTION, *HANDED_THROUGH)
+    connector = {arrow for arrow in incoming(chart) if arrow[1:] == ("vehicle-connector", 50052)}
+    assert connector == {("namespace ingress-nginx", "vehicle-connector", 50052)}
 
 
 def test_it_can_be_left_to_others() -> None:

@@ -150,6 +150,52 @@ def test_vehicles_dial_in_at_a_load_balancer_of_their_own(production: Rendered, 
     assert "sovd-webapp-vehicles" not in local.names("Service")
 
 
+HANDED_THROUGH = (
+    'vehicleConnector.public.through="nginx"',
+    'vehicleConnector.public.host="vehicles.example.com"',
+    'vehicleConnector.public.certificateArn=""',
+    "grpcTls.enabled=true",
+)
+
+
+def test_a_load_balancer_without_a_certificate_hands_tls_through() -> None:
+    chart = render(PRODUCTION, 'vehicleConnector.public.certificateArn=""', "grpcTls.enabled=true")
+    service = chart.get("Service", "sovd-webapp-vehicles")
+    assert not [name for name in service["metadata"]["annotations"] if "ssl" in name]
+    assert chart.workload("vehicle-connector").environment(chart)["GRPC_TLS_CERT_FILE"]
+
+
+def test_nginx_hands_the_tls_of_vehicles_through_to_the_connector() -> None:
+    chart = render(PRODUCTION, *HANDED_THROUGH)
+    service = chart.get("Service", "sovd-webapp-vehicles")
+    assert service["spec"]["type"] == "ClusterIP"
+    assert "annotations" not in service["metadata"]
+    entry = chart.get("Ingress", "sovd-webapp-vehicles")
+    assert entry["metadata"]["annotations"]["nginx.ingress.kubernetes.io/ssl-passthrough"] == "true"
+    assert entry["spec"]["ingressClassName"] == "nginx"
+    assert "tls" not in entry["spec"]
+    (rule,) = entry["spec"]["rules"]
+    assert rule["host"] == "vehicles.example.com"
+    (path,) = rule["http"]["paths"]
+    assert path["backend"]["service"] == {"name": "sovd-webapp-vehicles", "port": {"name": "session"}}
+    assert service["spec"]["ports"][0]["name"] == "session"
+
+
+def test_what_hands_tls_through_cannot_end_it_and_something_has_to() -> None:
+    through = "vehicleConnector.public.enabled=true,vehicleConnector.public.through=nginx"
+    for setting, complaint in (
+        (f"{through},vehicleConnector.public.host=v.example.com", "so the connector has to end it: grpcTls.enabled"),
+        (f"{through},grpcTls.enabled=true", "vehicleConnector.public.host: the name that vehicles dial is needed"),
+        (
+            f"{through},vehicleConnector.public.host=v,vehicleConnector.public.certificateArn=arn:aws:acm:x",
+            "only a load balancer ends it",
+        ),
+    ):
+        answer = helm("template", (), setting)
+        assert answer.returncode != 0
+        assert complaint in answer.stderr
+
+
 def test_mutual_tls_between_the_services() -> None:
     chart = render(PRODUCTION, "grpcTls.enabled=true", 'grpcTls.secretName="grpc"')
     for component in ("gateway", "command-service", "vehicle-connector"):
