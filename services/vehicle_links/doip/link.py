@@ -78,20 +78,22 @@ class DoipDialler:
             if found is None:
                 raise Unreachable(f"no vehicle with this VIN answers at {address.host}:{address.port}")
             address = replace(address, host=found.host)
-        else:
-            await _check_identity(vehicle, address)
+        identified = address.discover or await _is_identified(vehicle, address)
         connection = await connect(address.host, address.port, address.source, address.activation_type)
+        if not identified:
+            _log.info(
+                "vehicle_not_identified", vin=vehicle.vin, reason="no answer to the identification request by UDP"
+            )
         return DoipConnection(connection, self._security(vehicle.vin))
 
 
-async def _check_identity(vehicle: DialledVehicle, address: DoipAddress) -> None:
-    """What is meant for one vehicle must not reach another that has its network address now. An entity that does not
-    know its VIN (yet) says only zeros or only ones."""
+async def _is_identified(vehicle: DialledVehicle, address: DoipAddress) -> bool:
+    """What is meant for one vehicle must not reach another that has its network address now: raises Unreachable. An
+    entity that does not know its VIN (yet) says only zeros or only ones. False: nobody answers."""
     entity = await identify(address.host, address.port)
-    if entity is None:
-        _log.info("vehicle_not_identified", vin=vehicle.vin, reason="no answer to the identification request by UDP")
-    elif entity.vin.strip("\0\ufffd") and entity.vin != vehicle.vin:
+    if entity is not None and entity.vin.strip("\0\ufffd") and entity.vin != vehicle.vin:
         raise Unreachable(f"another vehicle answers at {address.host}:{address.port}: {entity.vin}")
+    return entity is not None
 
 
 class DoipConnection:
