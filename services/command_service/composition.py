@@ -24,6 +24,7 @@ from command_service.use_cases.claim_commands import ClaimCommands
 from command_service.use_cases.count_commands import CountCommands
 from command_service.use_cases.dispatch_commands import DispatchCommands
 from command_service.use_cases.fault_memory import ReadFaultMemory
+from command_service.use_cases.lock_vehicles import LockVehicles
 from command_service.use_cases.manage_vehicles import ManageVehicles
 from command_service.use_cases.read_commands import ReadCommands
 from command_service.use_cases.record_results import RecordResults
@@ -64,6 +65,7 @@ class CommandService(Lifecycle):
 class _Parts:
     commands: CommandApi
     vehicles: ManageVehicles
+    locks: LockVehicles
     audit: AuditTrail
     reports: ReportApi
     connectors: ConnectorApi
@@ -98,7 +100,7 @@ async def compose(
             tls=settings.grpc_tls,
         )
         add_CommandServiceServicer_to_server(parts.commands, server)
-        add_VehicleServiceServicer_to_server(VehicleApi(parts.vehicles), server)
+        add_VehicleServiceServicer_to_server(VehicleApi(parts.vehicles, parts.locks), server)
         add_AuditServiceServicer_to_server(AuditApi(parts.audit), server)
         add_ReportServiceServicer_to_server(parts.reports, server)
         add_ConnectorServiceServicer_to_server(parts.connectors, server)
@@ -128,6 +130,7 @@ def _build(settings: Settings, storage: SqlStorage, messaging: Messaging, announ
             ReadCommands(storage),
         ),
         vehicles=ManageVehicles(storage, control, announcer, woken),
+        locks=LockVehicles(storage, limits, announcer, woken),
         audit=AuditTrail(storage),
         reports=ReportApi(ReadFaultMemory(storage), Summarise(storage), CountCommands(storage)),
         connectors=ConnectorApi(

@@ -20,8 +20,10 @@ from command_service.grpc_mapping import (
     vehicle_to_proto,
     viewer_event_to_proto,
 )
+from command_service.use_cases.actor import Actor
 from command_service.use_cases.audit_trail import AuditTrail
 from command_service.use_cases.cancel_command import CancelCommand
+from command_service.use_cases.lock_vehicles import LockVehicles
 from command_service.use_cases.manage_vehicles import ManageVehicles
 from command_service.use_cases.ports import AuditFilter, CommandFilter
 from command_service.use_cases.read_commands import KnownState, ReadCommands
@@ -71,7 +73,7 @@ class CommandApi(command_pb2_grpc.CommandServiceServicer):
         filter_ = command_filter(request)
         commands, next_cursor = await self._read.page(filter_, _limit(request.limit), request.cursor)
         return command_pb2.ListCommandsResponse(
-            commands=[command_to_proto(command, vin) for command, vin in commands], next_cursor=next_cursor
+            commands=[command_to_proto(*found) for found in commands], next_cursor=next_cursor
         )
 
     async def ListResponses(  # noqa: N802
@@ -138,8 +140,9 @@ class CommandApi(command_pb2_grpc.CommandServiceServicer):
 
 
 class VehicleApi(vehicle_pb2_grpc.VehicleServiceServicer):
-    def __init__(self, vehicles: ManageVehicles) -> None:
+    def __init__(self, vehicles: ManageVehicles, locks: LockVehicles) -> None:
         self._vehicles = vehicles
+        self._locks = locks
 
     async def ListVehicles(  # noqa: N802
         self, request: vehicle_pb2.ListVehiclesRequest, context: "Context"
@@ -187,6 +190,23 @@ class VehicleApi(vehicle_pb2_grpc.VehicleServiceServicer):
         vehicle_id = require_uuid("vehicle_id", request.vehicle_id)
         await self._vehicles.delete(actor_from_proto(request.actor), vehicle_id)
         return vehicle_pb2.DeleteVehicleResponse()
+
+    async def TakeLock(  # noqa: N802
+        self, request: vehicle_pb2.LockRequest, context: "Context"
+    ) -> vehicle_pb2.Vehicle:
+        return vehicle_to_proto(await self._locks.take(*_lock_arguments(request)))
+
+    async def RenewLock(  # noqa: N802
+        self, request: vehicle_pb2.LockRequest, context: "Context"
+    ) -> vehicle_pb2.Vehicle:
+        return vehicle_to_proto(await self._locks.renew(*_lock_arguments(request)))
+
+    async def ReleaseLock(  # noqa: N802
+        self, request: vehicle_pb2.ReleaseLockRequest, context: "Context"
+    ) -> vehicle_pb2.Vehicle:
+        vehicle_id = require_uuid("vehicle_id", request.vehicle_id)
+        actor = actor_from_proto(request.actor)
+        return vehicle_to_proto(await self._locks.release(actor, vehicle_id, break_it=request.break_it))
 
 
 class AuditApi(audit_pb2_grpc.AuditServiceServicer):
@@ -279,6 +299,11 @@ def command_filter(request: command_pb2.ListCommandsRequest) -> CommandFilter:
         from_=from_microseconds(request.from_us),
         to=from_microseconds(request.to_us),
     )
+
+
+def _lock_arguments(request: vehicle_pb2.LockRequest) -> tuple[Actor, str, int | None]:
+    seconds = request.seconds if request.HasField("seconds") else None
+    return actor_from_proto(request.actor), require_uuid("vehicle_id", request.vehicle_id), seconds
 
 
 def _limit(asked: int) -> int:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from command_service.domain.audit import AuditEntry
 from command_service.domain.command import Command
+from command_service.domain.diagnostic_lock import DiagnosticLock
 from command_service.domain.events import ViewerEvent
 from command_service.domain.results import Evidence, Outcome, OutcomeKind, Progress, RecordedResponse, Result
 from command_service.domain.vehicle import Ecu, Vehicle
@@ -64,7 +65,7 @@ def submission_from_proto(submission: command_pb2.Submission) -> Submission:
     )
 
 
-def command_to_proto(command: Command, vin: str) -> command_pb2.Command:
+def command_to_proto(command: Command, vin: str, held_back_by: DiagnosticLock | None = None) -> command_pb2.Command:
     return command_pb2.Command(
         command_id=command.command_id,
         vehicle_id=command.vehicle_id,
@@ -93,6 +94,9 @@ def command_to_proto(command: Command, vin: str) -> command_pb2.Command:
         cancel_outcome=command.cancel_outcome,
         cancel_requested_by=command.cancel_requested_by,
         traceparent=command.traceparent,
+        held_back=None
+        if held_back_by is None
+        else command_pb2.HeldBack(owner=held_back_by.owner, until_us=to_microseconds(held_back_by.expires_at)),
     )
 
 
@@ -139,6 +143,16 @@ def vehicle_to_proto(vehicle: Vehicle) -> vehicle_pb2.Vehicle:
         last_seen_at_us=to_microseconds(vehicle.last_seen_at),
         ecus=[vehicle_pb2.Ecu(address=ecu.address, name=ecu.name) for ecu in vehicle.ecus],
         created_at_us=to_microseconds(vehicle.created_at),
+        lock=None if vehicle.lock is None else _lock_to_proto(vehicle.lock),
+    )
+
+
+def _lock_to_proto(lock: DiagnosticLock) -> vehicle_pb2.Lock:
+    return vehicle_pb2.Lock(
+        owner_id=lock.owner_id,
+        owner=lock.owner,
+        taken_at_us=to_microseconds(lock.taken_at),
+        expires_at_us=to_microseconds(lock.expires_at),
     )
 
 

@@ -24,6 +24,8 @@ class Settings(ServiceSettings):
     max_expiry_seconds: int = Field(default=_DEFAULTS.max_expiry_seconds, ge=1)
     max_pending_per_vehicle: int = Field(default=_DEFAULTS.max_pending_per_vehicle, ge=1)
     max_responses_per_command: int = Field(default=_DEFAULTS.max_responses_per_command, ge=1)
+    default_lock_seconds: int = Field(default=_DEFAULTS.default_lock_seconds, ge=1)
+    max_lock_seconds: int = Field(default=_DEFAULTS.max_lock_seconds, ge=1, le=_DEFAULTS.max_lock_seconds)
     lease_seconds: float = Field(default=_DEFAULTS.lease_seconds, gt=0)
     lease_grace_seconds: float = Field(default=_DEFAULTS.lease_grace_seconds, ge=0)
     claim_seconds: float = Field(default=_DEFAULTS.claim_seconds, gt=0)

@@ -24,6 +24,7 @@ from gateway.routes import (
     profile,
     summary,
     users,
+    vehicle_locks,
     vehicles,
     websockets,
 )
@@ -59,6 +60,7 @@ def create_app(state: AppState) -> FastAPI:
         profile,
         users,
         vehicles,
+        vehicle_locks,
         fault_memory,
         summary,
         command_types,

@@ -41,6 +41,7 @@ COMMAND_EXAMPLE: dict[str, Any] = {
     "nrc_name": None,
     "cancel_outcome": None,
     "cancel_requested_by": None,
+    "held_back": None,
     "trace_id": "0af7651916cd43dd8448eb211c80319c",
 }
 RESPONSE_EXAMPLE: dict[str, Any] = {
@@ -58,6 +59,11 @@ EVIDENCE_EXAMPLE: dict[str, Any] = {
     "reason": "after_end",
     "received_at": "2026-01-31T12:00:31.000000Z",
 }
+
+
+class HeldBack(ApiAnswer):
+    owner: str
+    until: str = Field(description="When the lock ends, unless it is renewed.")
 
 
 class CommandAnswer(ApiAnswer):
@@ -89,6 +95,7 @@ class CommandAnswer(ApiAnswer):
     nrc_name: str | None
     cancel_outcome: str | None = Field(description="What came of a cancel: requested, prevented, cancelled, too_late.")
     cancel_requested_by: str | None
+    held_back: HeldBack | None = Field(description="It waits because somebody else has locked the vehicle.")
     trace_id: str | None = Field(description="Under which all that was done for it is found in logs and traces.")
 
 
@@ -157,8 +164,13 @@ def command_json(command: pb.Command) -> dict[str, Any]:
         "nrc_name": command.nrc_name or None,
         "cancel_outcome": command.cancel_outcome or None,
         "cancel_requested_by": command.cancel_requested_by or None,
+        "held_back": _held_back_json(command.held_back) if command.HasField("held_back") else None,
         "trace_id": trace_id_of(command.traceparent) or None,
     }
+
+
+def _held_back_json(held_back: pb.HeldBack) -> dict[str, Any]:
+    return {"owner": held_back.owner, "until": rfc3339(held_back.until_us)}
 
 
 def response_json(response: pb.RecordedResponse) -> dict[str, Any]:

@@ -94,8 +94,8 @@ class Api:
         """again: sending it twice is safe, so a lost connection is tried again."""
         return _document(self._call("POST", path, json=body, headers=headers, again=again))
 
-    def delete(self, path: str) -> None:
-        _document(self._call("DELETE", path))
+    def delete(self, path: str, **query: Any) -> None:
+        _document(self._call("DELETE", path, params=query))
 
     def items(self, path: str, limit: int | None = None, **query: Any) -> Iterator[dict[str, Any]]:
         """The items of a list, page after page, at most `limit`."""

@@ -5,20 +5,14 @@ Names are SOVD's (ISO 17978-3) where it has them, and UDS services' (ISO 14229-1
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
+from command_service.domain.command import CommandClass
 from command_service.domain.lanes import lane_key
 from service_kit.uds import is_functional
 from service_kit.uds.dtc import STATUS_BITS
 
 MAX_STREAM_SECONDS = 3600
-
-
-class CommandClass(StrEnum):
-    READ = "read"
-    WRITE = "write"
-    ACTUATE = "actuate"
 
 
 Schema = dict[str, Any]

@@ -33,6 +33,12 @@ WAITING = frozenset({Status.PENDING, Status.DISPATCHED})
 ACTIVE = frozenset({Status.DISPATCHED, Status.IN_PROGRESS})
 
 
+class CommandClass(StrEnum):
+    READ = "read"
+    WRITE = "write"
+    ACTUATE = "actuate"
+
+
 class CancelOutcome(StrEnum):
     REQUESTED = "requested"
     PREVENTED = "prevented"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from command_service.domain.command import Command, Status
+from command_service.domain.diagnostic_lock import DiagnosticLock
 from command_service.domain.results import RecordedResponse
 from command_service.domain.vehicle import Vehicle
 from service_kit.uds import nrc_name
@@ -81,12 +82,23 @@ def _facts(command: Command, *, failed: bool) -> dict[str, object]:
 
 
 def vehicle_event(vehicle: Vehicle, now: datetime) -> str:
+    lock = vehicle.lock_at(now)
     return _compact(
         {
             "event": "vehicle",
             "vehicle_id": vehicle.vehicle_id,
             "vin": vehicle.vin,
             "connection_status": vehicle.connection_status.value,
+            "lock": None if lock is None else _lock(lock),
             "at": timestamp(now),
         }
     )
+
+
+def _lock(lock: DiagnosticLock) -> dict[str, str]:
+    return {
+        "owner": lock.owner,
+        "owner_id": lock.owner_id,
+        "taken_at": timestamp(lock.taken_at),
+        "expires_at": timestamp(lock.expires_at),
+    }

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from command_service.domain.diagnostic_lock import DiagnosticLock
+
 
 class LinkKind(StrEnum):
     SESSION = "session"
@@ -43,10 +45,15 @@ class Vehicle:
     session_epoch: int = 0
     last_seen_at: datetime | None = None
     deleted_at: datetime | None = None
+    # The last one that was taken; its time may be up.
+    lock: DiagnosticLock | None = None
 
     @property
     def reachable(self) -> bool:
         return self.connection_status is ConnectionStatus.ONLINE and self.connector_id is not None
+
+    def lock_at(self, now: datetime) -> DiagnosticLock | None:
+        return self.lock if self.lock is not None and self.lock.lasts(now) else None
 
     def open_session(self, connector_id: str, ecus: list[Ecu], now: datetime) -> None:
         """The newest session wins: what an older one still says is refused by its epoch."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from command_service.domain.command import ACTIVE, WAITING, Command, Status
+from command_service.domain.command import ACTIVE, WAITING, Command, CommandClass, Status
 from command_service.domain.lanes import QueueEntry
 from command_service.storage.command_filters import conditions_of, has_status, is_active, is_open, is_pending
 from command_service.storage.command_memory import CommandMemory
@@ -185,6 +185,12 @@ _runnable = select(vehicles.c.vehicle_id).where(
         is_pending,
         commands.c.expires_at > db_now(),
         ~_blocked,
+        or_(
+            commands.c.command_class == CommandClass.READ,
+            vehicles.c.lock_expires_at.is_(None),
+            vehicles.c.lock_expires_at <= db_now(),
+            vehicles.c.lock_owner_id == commands.c.user_id,
+        ),
     ),
 )
 _with_runnable_work = _runnable.limit(_limit)

@@ -189,6 +189,11 @@ vehicles = Table(
     Column("deleted_at", UtcDateTime),
     # VIN, make and model in folded case: what a search looks in.
     Column("search_text", Text, nullable=False),
+    # The diagnostic lock, in the row that every submit locks: it cannot be taken in the middle of one.
+    Column("lock_owner_id", KeyText),
+    Column("lock_owner", Text),
+    Column("lock_taken_at", UtcDateTime),
+    Column("lock_expires_at", UtcDateTime),
     postgresql_with={"fillfactor": 70},
 )
 _exists = text("deleted_at IS NULL")

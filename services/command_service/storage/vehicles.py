@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import astuple, fields
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy import (
     update,
 )
 
+from command_service.domain.diagnostic_lock import DiagnosticLock
 from command_service.domain.vehicle import ConnectionStatus, Ecu, LinkKind, Vehicle
 from command_service.storage.session import (
     GivenRows,
@@ -36,9 +37,10 @@ from command_service.storage.tables import vehicles
 from command_service.use_cases.ports import NEVER, VehicleSort
 from service_kit.database import UtcDateTime, UuidText, any_of, db_now
 
-_FIELDS = [field.name for field in fields(Vehicle)]
+_FIELDS = [field.name for field in fields(Vehicle) if field.name != "lock"]
+_LOCK = [f"lock_{field.name}" for field in fields(DiagnosticLock)]
 _ECUS = _FIELDS.index("ecus")
-_columns = columns_of(vehicles, _FIELDS)
+_columns = columns_of(vehicles, [*_FIELDS, *_LOCK])
 _stored_columns = [*_columns, vehicles.c.search_text]
 _exists = vehicles.c.deleted_at.is_(None)
 
@@ -162,7 +164,9 @@ def _behind(sort: VehicleSort, descending: bool, value: Any, vehicle_id: str) ->
 
 
 def _vehicle(values: Sequence[Any]) -> Vehicle:
-    vehicle = Vehicle(*values)
+    vehicle = Vehicle(*values[: len(_FIELDS)])
+    owner_id, *rest = values[len(_FIELDS) :]
+    vehicle.lock = None if owner_id is None else DiagnosticLock(owner_id, *rest)
     vehicle.link_kind = LinkKind(vehicle.link_kind)
     vehicle.connection_status = ConnectionStatus(vehicle.connection_status)
     vehicle.ecus = list(_ecus(values[_ECUS]))
@@ -174,6 +178,10 @@ def _ecus(text: str) -> list[Ecu]:
     return [Ecu(*ecu) for ecu in json.loads(text)]
 
 
+def _storable(value: Any) -> Any:
+    return storable(value) if isinstance(value, str) else value
+
+
 def _stored(vehicle: Vehicle) -> tuple[Any, ...]:
     make, model = storable(vehicle.make), storable(vehicle.model)
     values = {
@@ -183,4 +191,5 @@ def _stored(vehicle: Vehicle) -> tuple[Any, ...]:
         "ecus": json.dumps([(ecu.address, ecu.name) for ecu in vehicle.ecus], separators=(",", ":")),
     }
     search_text = "\n".join((vehicle.vin, make, model)).casefold()
-    return (*(values.get(name, getattr(vehicle, name)) for name in _FIELDS), search_text)
+    lock = [None] * len(_LOCK) if vehicle.lock is None else map(_storable, astuple(vehicle.lock))
+    return (*(values.get(name, getattr(vehicle, name)) for name in _FIELDS), *lock, search_text)

@@ -43,7 +43,9 @@ def command_ended(command: Command, now: datetime) -> AuditEntry:
     return about_command("command.ended", command, now, **details)
 
 
-def about_vehicle(action: str, vehicle_id: str, now: datetime, actor: Actor, **details: Any) -> AuditEntry:
+def about_vehicle(
+    action: str, vehicle_id: str, now: datetime, actor: Actor, outcome: str = "success", **details: Any
+) -> AuditEntry:
     return AuditEntry(
         entry_id=str(uuid7()),
         at=now,
@@ -52,6 +54,6 @@ def about_vehicle(action: str, vehicle_id: str, now: datetime, actor: Actor, **d
         actor_name=actor.username,
         subject_kind="vehicle",
         subject_id=vehicle_id,
-        outcome="success",
+        outcome=outcome,
         details=details,
     )

@@ -34,8 +34,8 @@ class DispatchCommands:
             now = await uow.clock()
             chosen = [
                 command_id
-                for queue in queues.values()
-                for command_id, verdict in verdicts(queue, now, reachable=True).items()
+                for vehicle_id, queue in queues.items()
+                for command_id, verdict in verdicts(queue, now, reachable=True, lock=reachable[vehicle_id].lock).items()
                 if verdict is Verdict.RUN
             ]
             if not chosen:

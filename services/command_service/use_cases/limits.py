@@ -13,6 +13,8 @@ class Limits:
     max_pending_per_vehicle: int = 100
     max_responses_per_command: int = 10_000
     max_priority: int = 100
+    default_lock_seconds: int = 900
+    max_lock_seconds: int = 8 * 3600
     lease_seconds: float = 10.0
     # After a lapsed lease, before what the connector held is taken from it.
     lease_grace_seconds: float = 2.0

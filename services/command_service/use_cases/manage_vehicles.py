@@ -1,5 +1,6 @@
 """The fleet: register, change, soft-delete, find."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -26,8 +27,9 @@ class ManageVehicles:
         """Raises NotFound."""
         async with self._storage.reading() as uow:
             vehicle = (await uow.vehicles.get([vehicle_id])).get(vehicle_id)
-        if vehicle is None:
-            raise _unknown(vehicle_id)
+            if vehicle is None:
+                raise unknown_vehicle(vehicle_id)
+            await _forget_ended_locks(uow, [vehicle])
         return vehicle
 
     async def page(
@@ -41,7 +43,8 @@ class ManageVehicles:
             found = await uow.vehicles.page(
                 search, connection_status, limit + 1, order.place(cursor), order.sort, order.descending
             )
-        page = found[:limit]
+            page = found[:limit]
+            await _forget_ended_locks(uow, page)
         return page, order.cursor(page[-1]) if len(found) > limit else ""
 
     async def create(
@@ -58,7 +61,13 @@ class ManageVehicles:
                 await uow.vehicles.insert(vehicle)
             except AlreadyStored:
                 raise Conflict("DUPLICATE_VIN", f"a vehicle with VIN {vin} is registered already") from None
-            details = {"vin": vin, "make": make, "model": model, "year": year, "link": str(vehicle.link_kind)}
+            details: dict[str, Any] = {
+                "vin": vin,
+                "make": make,
+                "model": model,
+                "year": year,
+                "link": str(vehicle.link_kind),
+            }
             await uow.audit.append([about_vehicle("vehicle.created", vehicle.vehicle_id, now, actor, **details)])
             await uow.commit()
         return vehicle
@@ -79,7 +88,7 @@ class ManageVehicles:
             changes.update(link_kind=_link_kind(*link), link_address=link[1])
         changes = {name: value for name, value in changes.items() if value is not None}
         async with self._storage.transaction() as uow:
-            vehicle, now = await _locked(uow, vehicle_id)
+            vehicle, now = await locked(uow, vehicle_id)
             for name, value in changes.items():
                 setattr(vehicle, name, value)
             await uow.vehicles.update([vehicle])
@@ -92,7 +101,7 @@ class ManageVehicles:
         _require_admin(actor)
         aftermath = Aftermath(self._announcer, self._waker)
         async with self._storage.transaction() as uow:
-            vehicle, now = await _locked(uow, vehicle_id)
+            vehicle, now = await locked(uow, vehicle_id)
             if await uow.commands.has_open(vehicle_id):
                 raise Conflict(
                     "VEHICLE_HAS_OPEN_COMMANDS",
@@ -111,10 +120,17 @@ class ManageVehicles:
             await self._control.session_superseded(connector_id, vehicle_id, vehicle.session_epoch)
 
 
-async def _locked(uow: UnitOfWork, vehicle_id: str) -> tuple[Vehicle, datetime]:
+async def _forget_ended_locks(uow: UnitOfWork, vehicles: Iterable[Vehicle]) -> None:
+    """For who reads them."""
+    for vehicle in vehicles:
+        if vehicle.lock is not None:
+            vehicle.lock = vehicle.lock_at(await uow.clock())
+
+
+async def locked(uow: UnitOfWork, vehicle_id: str) -> tuple[Vehicle, datetime]:
     vehicle = (await uow.vehicles.lock([vehicle_id])).get(vehicle_id)
     if vehicle is None:
-        raise _unknown(vehicle_id)
+        raise unknown_vehicle(vehicle_id)
     return vehicle, await uow.clock()
 
 
@@ -135,5 +151,5 @@ def _require_admin(actor: Actor) -> None:
         raise Forbidden("FORBIDDEN", "only an admin may change the fleet")
 
 
-def _unknown(vehicle_id: str) -> NotFound:
+def unknown_vehicle(vehicle_id: str) -> NotFound:
     return NotFound("UNKNOWN_VEHICLE", f"there is no vehicle {vehicle_id}")

@@ -118,7 +118,8 @@ class CommandRepository(Protocol):
     async def has_open(self, vehicle_id: str) -> bool: ...
 
     async def vehicles_with_runnable_work(self, limit: int) -> list[str]:
-        """Vehicles that are online and have pending commands that have not expired."""
+        """Vehicles that are online and have pending commands that have not expired, in a lane that is free, and that no
+        diagnostic lock holds back."""
 
     async def runnable_among(self, vehicle_ids: Collection[str]) -> list[str]:
         """Those of the vehicles that vehicles_with_runnable_work would name: a look without a lock."""

@@ -1,14 +1,16 @@
 """Reading commands, their responses and evidence, and what a viewer does not have yet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeVar
 
-from command_service.domain.command import Command
+from command_service.domain.command import Command, CommandClass, Status
+from command_service.domain.diagnostic_lock import DiagnosticLock
 from command_service.domain.events import ViewerEvent, response_event, status_event
 from command_service.domain.results import Evidence, RecordedResponse
 from command_service.use_cases.cursors import decode_int, encode_cursor
-from command_service.use_cases.ports import CommandFilter, Storage, UnitOfWork
+from command_service.use_cases.ports import NEVER, CommandFilter, Storage, UnitOfWork
 from service_kit.errors import NotFound
 
 # One answer stays well under gRPC's message limit, however long the responses are.
@@ -39,26 +41,28 @@ class Updates:
     has_more: bool = False
 
 
+Found = tuple[Command, str, DiagnosticLock | None]
+"""A command, the VIN of its vehicle, and the lock that holds it back."""
+
+
 class ReadCommands:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    async def get(self, command_id: str) -> tuple[Command, str]:
-        """The command and the VIN of its vehicle. Raises NotFound."""
+    async def get(self, command_id: str) -> Found:
+        """Raises NotFound."""
         async with self._storage.reading() as uow:
             command = (await uow.commands.get([command_id])).get(command_id)
             if command is None:
                 raise _unknown(command_id)
-            vins = await uow.vehicles.vins([command.vehicle_id])
-        return command, vins[command.vehicle_id]
+            return (await _with_vehicles(uow, [command]))[0]
 
-    async def page(self, filter_: CommandFilter, limit: int, cursor: str) -> tuple[list[tuple[Command, str]], str]:
-        """Commands with VINs, newest first, and the next cursor ("" at the end)."""
+    async def page(self, filter_: CommandFilter, limit: int, cursor: str) -> tuple[list[Found], str]:
+        """Newest first, and the next cursor ("" at the end)."""
         before = decode_int(cursor)
         async with self._storage.reading() as uow:
             commands = await uow.commands.page(filter_, limit + 1, before)
-            vins = await uow.vehicles.vins({command.vehicle_id for command in commands})
-        page = [(command, vins[command.vehicle_id]) for command in commands[:limit]]
+            page = await _with_vehicles(uow, commands[:limit])
         return page, encode_cursor(page[-1][0].accept_number) if len(commands) > limit else ""
 
     async def responses(self, command_id: str, after: int, limit: int) -> tuple[list[RecordedResponse], bool]:
@@ -99,6 +103,24 @@ class ReadCommands:
             room -= sum(len(event.json) for event in update.events)
             answers.append(update)
         return answers
+
+
+async def _with_vehicles(uow: UnitOfWork, commands: Sequence[Command]) -> list[Found]:
+    vins = await uow.vehicles.vins({command.vehicle_id for command in commands})
+    waiting = {command.vehicle_id for command in commands if _may_be_held_back(command)}
+    vehicles = await uow.vehicles.get(waiting) if waiting else {}
+    locks = {vehicle_id: vehicle.lock for vehicle_id, vehicle in vehicles.items() if vehicle.lock is not None}
+    now = await uow.clock() if locks else NEVER
+    return [(command, vins[command.vehicle_id], _held_back_by(command, locks, now)) for command in commands]
+
+
+def _may_be_held_back(command: Command) -> bool:
+    return command.status is Status.PENDING and command.command_class != CommandClass.READ
+
+
+def _held_back_by(command: Command, locks: Mapping[str, DiagnosticLock], now: datetime) -> DiagnosticLock | None:
+    lock = locks.get(command.vehicle_id) if _may_be_held_back(command) else None
+    return lock if lock is not None and lock.holds_back(command.user_id, command.command_class, now) else None
 
 
 async def _responses_after(

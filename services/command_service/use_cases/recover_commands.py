@@ -149,6 +149,8 @@ def _is_before(moment: datetime | None, other: datetime) -> bool:
 def _why_expired(command: Command, vehicle: Vehicle | None, queue: Collection[QueueEntry]) -> tuple[str, str]:
     if vehicle is None or not vehicle.reachable:
         return "EXPIRED_OFFLINE", "the vehicle did not come online before the command expired"
+    if vehicle.lock is not None and vehicle.lock.holds_back(command.user_id, command.command_class, command.expires_at):
+        return "EXPIRED_LOCKED", f"{vehicle.lock.owner} had locked the vehicle until the command expired"
     others = [entry for entry in queue if entry.command_id != command.command_id and _is_in_the_way(entry, command)]
     if others:
         return (

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from command_service.domain.audit import AuditEntry
 from command_service.domain.catalogue import CommandType
 from command_service.domain.command import Command, Status
 from command_service.domain.lanes import QueueEntry, Verdict, queue_entry, verdicts
 from command_service.domain.vehicle import Vehicle
 from command_service.use_cases.actor import SUBMITTERS, Actor
 from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
-from command_service.use_cases.audit_entries import command_submitted
+from command_service.use_cases.audit_entries import about_vehicle, command_submitted
 from command_service.use_cases.limits import Limits
+from command_service.use_cases.lock_vehicles import vehicle_locked
 from command_service.use_cases.parameter_validation import command_type_named, valid_parameters
 from command_service.use_cases.ports import AlreadyStored, IdempotencyRecord, Storage, UnitOfWork
 from service_kit.errors import Conflict, Forbidden, InvalidInput, LimitExceeded, NotFound, ServiceError
@@ -139,12 +141,17 @@ class SubmitCommands:
             await _answer_repeated_keys(uow, batch, batch.keyed())
             queues = await _queues(uow, vehicles.keys())
             self._admit(batch, vehicles, queues, now)
+            if batch.refusals:
+                # What was accepted before the vehicle was locked, and is sent again, is not refused.
+                await _answer_stored(uow, batch, list(batch.refusals))
             await _reserve_keys(uow, batch, now)
             accepted = [command for command, _ in batch.admitted.values()]
             dispatched = _dispatch(accepted, vehicles, queues, now) if self._publisher.connected else []
-            if accepted:
+            if accepted or batch.refusals:
                 # In this order they can travel as one statement.
-                await uow.audit.append([command_submitted(command, now) for command in accepted])
+                await uow.audit.append(
+                    [*batch.refusals.values(), *(command_submitted(command, now) for command in accepted)]
+                )
                 await uow.commands.insert(accepted)
                 await uow.commit()
         self._publisher.publish(dispatched)
@@ -163,6 +170,9 @@ class SubmitCommands:
                 continue
             elif pending.get(vehicle.vehicle_id, 0) >= self._limits.max_pending_per_vehicle:
                 batch.answers[index] = _queue_full(vehicle, self._limits.max_pending_per_vehicle)
+            elif _is_locked_out(checked, vehicle, now):
+                batch.answers[index] = refusal = vehicle_locked(vehicle)
+                batch.refusals[index] = _refused(checked, vehicle, refusal, now)
             else:
                 pending[vehicle.vehicle_id] = pending.get(vehicle.vehicle_id, 0) + 1
                 batch.admitted[index] = (_new_command(checked, now), vehicle.vin)
@@ -171,17 +181,7 @@ class SubmitCommands:
         """A command_id is stored already: the gateway sent it again because an answer was lost."""
         batch.admitted.clear()
         async with self._storage.reading() as uow:
-            known = await uow.commands.get([checked.submission.command_id for checked in batch.open.values()])
-            vins = await uow.vehicles.vins({command.vehicle_id for command in known.values()})
-        for index, checked in list(batch.open.items()):
-            command = known.get(checked.submission.command_id)
-            if command is None:
-                continue
-            if command.user_id != checked.submission.actor.user_id:
-                batch.answers[index] = Conflict("COMMAND_ID_TAKEN", "another command has this command_id")
-            else:
-                batch.answers[index] = (command, vins[command.vehicle_id])
-            del batch.open[index]
+            await _answer_stored(uow, batch, list(batch.open))
 
 
 class _Batch:
@@ -191,6 +191,8 @@ class _Batch:
         self.answers: list[Accepted | ServiceError | None] = [None] * size
         self.open: dict[int, Checked] = {}
         self.admitted: dict[int, Accepted] = {}
+        # What of the answers goes into the audit trail.
+        self.refusals: dict[int, AuditEntry] = {}
 
     def unanswered(self) -> list[tuple[int, Checked]]:
         return [(index, checked) for index, checked in self.open.items() if self.answers[index] is None]
@@ -214,6 +216,23 @@ class _Batch:
         return [answer or self.admitted[index] for index, answer in enumerate(self.answers)]
 
 
+async def _answer_stored(uow: UnitOfWork, batch: _Batch, indexes: Sequence[int]) -> None:
+    """Those of these submissions whose command is stored already."""
+    known = await uow.commands.get([batch.open[index].submission.command_id for index in indexes])
+    vins = await uow.vehicles.vins({command.vehicle_id for command in known.values()})
+    for index in indexes:
+        submission = batch.open[index].submission
+        command = known.get(submission.command_id)
+        if command is None:
+            continue
+        if command.user_id != submission.actor.user_id:
+            batch.answers[index] = Conflict("COMMAND_ID_TAKEN", "another command has this command_id")
+        else:
+            batch.answers[index] = (command, vins[command.vehicle_id])
+        batch.refusals.pop(index, None)
+        del batch.open[index]
+
+
 async def _queues(uow: UnitOfWork, vehicle_ids: Collection[str]) -> "_Queues":
     """The open commands of each vehicle."""
     queues: _Queues = {vehicle_id: [] for vehicle_id in vehicle_ids}
@@ -233,7 +252,9 @@ def _dispatch(
     dispatched = []
     for vehicle_id in dict.fromkeys(command.vehicle_id for command in accepted):
         vehicle = vehicles[vehicle_id]
-        for command_id, verdict in verdicts(queues[vehicle_id], now, reachable=vehicle.reachable).items():
+        for command_id, verdict in verdicts(
+            queues[vehicle_id], now, reachable=vehicle.reachable, lock=vehicle.lock
+        ).items():
             if verdict is Verdict.RUN and command_id in new:
                 new[command_id].dispatch(vehicle.connector_id or "", vehicle.session_epoch, now)
                 dispatched.append(new[command_id])
@@ -326,6 +347,25 @@ def _within(name: str, value: int | None, default: int, least: int, most: int) -
 def _queue_full(vehicle: Vehicle, limit: int) -> ServiceError:
     return LimitExceeded(
         "VEHICLE_QUEUE_FULL", f"vehicle {vehicle.vin} has {limit} waiting commands, the most allowed", {"limit": limit}
+    )
+
+
+def _is_locked_out(checked: Checked, vehicle: Vehicle, now: datetime) -> bool:
+    user_id, command_class = checked.submission.actor.user_id, checked.command_type.command_class
+    return vehicle.lock is not None and vehicle.lock.holds_back(user_id, command_class, now)
+
+
+def _refused(checked: Checked, vehicle: Vehicle, refusal: ServiceError, now: datetime) -> AuditEntry:
+    return about_vehicle(
+        "command.refused",
+        vehicle.vehicle_id,
+        now,
+        checked.submission.actor,
+        outcome="refused",
+        code=refusal.code,
+        **refusal.details,
+        command_name=checked.command_type.name,
+        command_params=checked.submission.command_params,
     )
 
 

@@ -81,7 +81,7 @@ class VehicleSessions:
             by_vin = await uow.vehicles.by_vin({hello.vin for hello in hellos})
             vehicles = await uow.vehicles.lock({vehicle.vehicle_id for vehicle in by_vin.values()})
             now = await uow.clock()
-            carried = await _carried(uow, vehicles.keys())
+            carried = await carried_by(uow, vehicles.keys())
             held = await uow.commands.get({held.command_id for hello in hellos for held in hello.held})
             dialled_by = await _dialled_by(uow, hellos, vehicles.keys())
             for hello in hellos:
@@ -199,7 +199,7 @@ async def lose_sessions(
     gone = [vehicle for key, epoch in sessions.items() if (vehicle := vehicles[key]).close_session(epoch, now)]
     for vehicle in gone:
         aftermath.vehicle_changed(vehicle, now)
-    carried = await _carried(uow, {vehicle.vehicle_id for vehicle in gone})
+    carried = await carried_by(uow, {vehicle.vehicle_id for vehicle in gone})
     commands = [command for of_vehicle in carried.values() for command in of_vehicle]
     for command in commands:
         _lose(command, now, aftermath)
@@ -208,7 +208,7 @@ async def lose_sessions(
     return len(commands)
 
 
-async def _carried(uow: UnitOfWork, vehicle_ids: Collection[str]) -> defaultdict[str, list[Command]]:
+async def carried_by(uow: UnitOfWork, vehicle_ids: Collection[str]) -> defaultdict[str, list[Command]]:
     """Locked commands that are dispatched or in progress, by vehicle."""
     carried: defaultdict[str, list[Command]] = defaultdict(list)
     found = await uow.commands.in_progress_on(vehicle_ids) if vehicle_ids else []

@@ -11,6 +11,7 @@ from gateway.api_types import NO_NUL, ApiAnswer, ApiBody, ApiModel, Cursor, Limi
 from gateway.app_state import app_state
 from gateway.auth import CurrentUser, current_user, require_admin
 from gateway.problem_details import problems
+from gateway.routes.vehicle_locks import LockAnswer, lock_json
 from sovd_protos.command.v1.command_pb2 import Actor
 from sovd_protos.vehicle.v1 import vehicle_pb2 as pb
 
@@ -55,6 +56,7 @@ VEHICLE_EXAMPLE: dict[str, Any] = {
     "last_seen_at": "2026-01-31T12:00:00.000000Z",
     "ecus": [{"address": "0x10", "name": "Engine control"}],
     "created_at": "2026-01-30T08:00:00.000000Z",
+    "lock": None,
 }
 _NEW_EXAMPLE: dict[str, Any] = {"vin": "WDD1234567890ABCD", "make": "Mercedes", "model": "E-Class", "year": 2024}
 
@@ -101,6 +103,7 @@ class VehicleAnswer(ApiAnswer):
     last_seen_at: str | None
     ecus: list[Ecu] = Field(description="As the vehicle announced them.")
     created_at: str
+    lock: LockAnswer | None = Field(description="Who alone may change anything on it, and until when.")
 
 
 class VehicleList(ApiAnswer):
@@ -198,6 +201,7 @@ def vehicle_json(vehicle: pb.Vehicle) -> dict[str, Any]:
         "last_seen_at": rfc3339(vehicle.last_seen_at_us),
         "ecus": [{"address": f"0x{ecu.address:02X}", "name": ecu.name} for ecu in vehicle.ecus],
         "created_at": rfc3339(vehicle.created_at_us),
+        "lock": lock_json(vehicle),
     }
 
 

@@ -8,7 +8,7 @@ from sovd_cli.api import Api, open_api
 from sovd_cli.errors import CliError
 from sovd_cli.output import JsonOption, moment, print_fields, print_json, print_table, say
 
-app = typer.Typer(help="The fleet: list it, look at a vehicle, add and remove (admin).", no_args_is_help=False)
+app = typer.Typer(help="The fleet: list it, look at a vehicle, lock it, add and remove (admin).", no_args_is_help=False)
 
 Vin = Annotated[str, typer.Argument(metavar="VIN", help="Vehicle identification number.")]
 
@@ -30,7 +30,7 @@ def vehicles(
             for vehicle in found:
                 print_json(vehicle)
             return
-        headings = ("VIN", "make", "model", "year", "status", "last seen", "ECUs")
+        headings = ("VIN", "make", "model", "year", "status", "last seen", "locked by", "ECUs")
         print_table(headings, (_row(vehicle) for vehicle in found), "no vehicles")
 
 
@@ -43,7 +43,8 @@ def show(vin: Vin, as_json: JsonOption = False) -> None:
         print_json(vehicle)
         return
     ecus = vehicle.pop("ecus", [])
-    print_fields({**vehicle, "last_seen_at": moment(vehicle.get("last_seen_at"))})
+    told = {"last_seen_at": moment(vehicle.get("last_seen_at")), "lock": _lock(vehicle.get("lock"))}
+    print_fields({**vehicle, **told})
     print_table(("ECU", "name"), ((_address(ecu["address"]), ecu.get("name")) for ecu in ecus), "no ECUs announced yet")
 
 
@@ -73,6 +74,40 @@ def remove(vin: Vin) -> None:
     say(f"removed {vehicle['vin']}")
 
 
+@app.command()
+def lock(
+    vin: Vin,
+    minutes: Annotated[float | None, typer.Option(help="For so long from now on; 15 unless given.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Lock a vehicle: for a while only you may change anything on it. Locking it again renews the lock."""
+    body = {} if minutes is None else {"expires_in_seconds": round(minutes * 60)}
+    with open_api() as api:
+        vehicle = find_vehicle(api, vin)
+        taken = api.post(_lock_path(vehicle), body)
+    print_json(taken) if as_json else say(f"locked {vehicle['vin']} until {moment(taken['expires_at'])}")
+
+
+@app.command()
+def unlock(
+    vin: Vin,
+    break_it: Annotated[bool, typer.Option("--break", help="Whoever has locked it (admin).")] = False,
+) -> None:
+    """Give your lock of a vehicle back before it ends."""
+    with open_api() as api:
+        vehicle = find_vehicle(api, vin)
+        api.delete(_lock_path(vehicle), **({"break": "true"} if break_it else {}))
+    say(f"unlocked {vehicle['vin']}")
+
+
+def _lock_path(vehicle: dict[str, Any]) -> str:
+    return f"/api/v1/vehicles/{vehicle['vehicle_id']}/lock"
+
+
+def _lock(lock: dict[str, Any] | None) -> str | None:
+    return f"{lock['owner']}, until {moment(lock['expires_at'])}" if lock else None
+
+
 def _link(doip: str | None, sovd: str | None) -> dict[str, str]:
     given = [{"kind": kind, "address": address} for kind, address in (("doip", doip), ("sovd", sovd)) if address]
     if len(given) > 1:
@@ -97,6 +132,7 @@ def _row(vehicle: dict[str, Any]) -> tuple[Any, ...]:
         vehicle.get("year"),
         vehicle.get("connection_status"),
         moment(vehicle.get("last_seen_at")),
+        (vehicle.get("lock") or {}).get("owner"),
         names,
     )
 

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from command_service.domain.command import Status
+from command_service.domain.diagnostic_lock import DiagnosticLock
 from command_service.storage import SCHEMA, SqlStorage
 from command_service.use_cases.vehicle_sessions import SessionEnd
 from service_kit.database import open_engine
-from tests.integration.command_service.world import World
+from service_kit.errors import ServiceError
+from tests.integration.command_service.world import ADMIN, World, a_submission
 
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
@@ -85,6 +88,43 @@ async def test_a_connector_that_comes_back_while_it_is_dropped_stays(
     assert await drop == 0
     assert (await world.vehicles.get(vehicle_id)).reachable
     assert await world.sessions.renew_leases([("c1", False)]) == [True]
+
+
+@on_postgresql
+async def test_a_lock_that_is_taken_while_a_submit_waits_for_the_vehicle_refuses_it(
+    world: World, storage: SqlStorage, observer: AsyncEngine
+) -> None:
+    vehicle_id = await world.vehicle()
+    async with storage.transaction() as uow:
+        (vehicle,) = (await uow.vehicles.lock([vehicle_id])).values()
+        submitting = asyncio.create_task(world.submit_all([a_submission(vehicle_id, "ClearDTC")]))
+        await _somebody_waits(observer)
+        now = await uow.clock()
+        vehicle.lock = DiagnosticLock(ADMIN.user_id, ADMIN.username, now, now + timedelta(minutes=5))
+        await uow.vehicles.update([vehicle])
+        await uow.commit()
+    (answer,) = await submitting
+    assert isinstance(answer, ServiceError)
+    assert answer.code == "VEHICLE_LOCKED"
+
+
+@on_postgresql
+async def test_a_claim_that_comes_before_a_lock_wins_and_one_after_it_does_not(
+    world: World, storage: SqlStorage, observer: AsyncEngine
+) -> None:
+    vehicle_id = await world.vehicle()
+    await world.online()
+    await world.submit(vehicle_id, "ClearDTC")
+    (dispatched,) = await world.dispatch([vehicle_id])
+    async with storage.transaction() as uow:
+        (locked,) = (await uow.commands.lock([dispatched.command_id])).values()
+        taking = asyncio.create_task(world.locks.take(ADMIN, vehicle_id))
+        await _somebody_waits(observer)
+        assert locked.claim(dispatched.dispatch_number, "c1", dispatched.session_epoch, await uow.clock()) is None
+        await uow.commands.update([locked])
+        await uow.commit()
+    await taking
+    assert await world.statuses(dispatched) == [Status.IN_PROGRESS]
 
 
 async def _somebody_waits(observer: AsyncEngine) -> None:

@@ -208,7 +208,16 @@ async def test_the_queue_of_vehicles_is_what_is_open(storage: SqlStorage) -> Non
         assert not await uow.commands.has_open(new_id())
     assert set(queue) == {pending.command_id, active.command_id, sent.command_id}
     assert queue[pending.command_id] == QueueEntry(
-        pending.command_id, ours, pending.lane, True, 7, pending.accept_number, Status.PENDING, pending.expires_at
+        pending.command_id,
+        ours,
+        pending.lane,
+        True,
+        7,
+        pending.accept_number,
+        Status.PENDING,
+        pending.expires_at,
+        pending.user_id,
+        "read",
     )
     assert queue[active.command_id].status is Status.IN_PROGRESS
     assert sorted(active_ids) == sorted([active.command_id, sent.command_id])

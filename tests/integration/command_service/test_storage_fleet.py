@@ -1,10 +1,12 @@
 """Vehicles with their sessions, and connectors with their leases, in storage; on both databases."""
 
 import string
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from command_service.domain.diagnostic_lock import DiagnosticLock
 from command_service.domain.vehicle import ConnectionStatus, Ecu, LinkKind, Vehicle
 from command_service.storage import SqlStorage
 from command_service.use_cases.cursors import encode_cursor
@@ -38,9 +40,11 @@ async def test_a_vehicle_comes_back_as_it_went(storage: SqlStorage) -> None:
     assert await _stored(storage, vehicle.vehicle_id) == vehicle
     online(vehicle).make = "Škoda \x00"
     vehicle.model, vehicle.year, vehicle.session_epoch = "Octavia", 1959, 2**40
+    vehicle.lock = DiagnosticLock("8b0f0c62", "Jürgen \x00", NOW, NOW + timedelta(hours=1))
     await _update(storage, vehicle)
     found = await _stored(storage, vehicle.vehicle_id)
     assert found is not None
+    assert found.lock == replace(vehicle.lock, owner="Jürgen \ufffd")
     assert (found.make, found.model, found.year) == ("Škoda \ufffd", "Octavia", 1959)
     assert (found.connection_status, found.session_epoch) == (ConnectionStatus.ONLINE, 2**40)
     assert found.ecus == [Ecu(0x10, "Engine"), Ecu(0x18DA10F1, "Gateway")]

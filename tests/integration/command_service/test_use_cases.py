@@ -354,7 +354,7 @@ class TestReading:
         first, cursor = await world.read.page(CommandFilter(vehicle_id=vehicle_id), 3, "")
         rest, end = await world.read.page(CommandFilter(vehicle_id=vehicle_id), 3, cursor)
         newest_first = [command.command_id for command in reversed(sent)]
-        assert [command.command_id for command, _ in first + rest] == newest_first
+        assert [command.command_id for command, *_ in first + rest] == newest_first
         assert end == ""
         with pytest.raises(InvalidInput):
             await world.read.page(CommandFilter(), 3, "garbage")

@@ -17,6 +17,7 @@ from command_service.use_cases.cancel_command import CancelCommand
 from command_service.use_cases.claim_commands import ClaimAnswer, ClaimCommands, ClaimRequest
 from command_service.use_cases.dispatch_commands import DispatchCommands
 from command_service.use_cases.limits import Limits
+from command_service.use_cases.lock_vehicles import LockVehicles
 from command_service.use_cases.manage_vehicles import ManageVehicles
 from command_service.use_cases.read_commands import ReadCommands
 from command_service.use_cases.record_results import Acknowledgement, RecordResults
@@ -83,6 +84,7 @@ class World:
         self.recover = RecoverCommands(storage, self.limits, heard, heard, heard)
         self.read = ReadCommands(storage)
         self.vehicles = ManageVehicles(storage, heard, heard, heard)
+        self.locks = LockVehicles(storage, self.limits, heard, heard)
 
     def with_limits(self, **changes: Any) -> "World":
         return World(self.storage, replace(self.limits, **changes))

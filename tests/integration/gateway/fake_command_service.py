@@ -90,6 +90,32 @@ class FakeCommandService(
         del self.vehicles[request.vehicle_id]
         return vehicle_pb2.DeleteVehicleResponse()
 
+    async def TakeLock(self, request: vehicle_pb2.LockRequest, context: Any) -> Any:
+        self.requests.append(request)
+        vehicle = self._vehicle(request.vehicle_id)
+        if vehicle.HasField("lock") and vehicle.lock.owner_id != request.actor.user_id:
+            raise Conflict("VEHICLE_LOCKED", f"locked by {vehicle.lock.owner}", {"owner": vehicle.lock.owner})
+        taken_at = 1_769_860_800_000_000
+        vehicle.lock.CopyFrom(
+            vehicle_pb2.Lock(
+                owner_id=request.actor.user_id,
+                owner=request.actor.username,
+                taken_at_us=taken_at,
+                expires_at_us=taken_at + (request.seconds or 900) * 1_000_000,
+            )
+        )
+        return vehicle
+
+    async def RenewLock(self, request: vehicle_pb2.LockRequest, context: Any) -> Any:
+        if not self._vehicle(request.vehicle_id).HasField("lock"):
+            raise NotFound("NOT_LOCKED", "the vehicle is not locked")
+        return await self.TakeLock(request, context)
+
+    async def ReleaseLock(self, request: vehicle_pb2.ReleaseLockRequest, context: Any) -> Any:
+        self.requests.append(request)
+        self._vehicle(request.vehicle_id).ClearField("lock")
+        return self._vehicle(request.vehicle_id)
+
     # Reports
 
     async def ReadFaultMemory(self, request: reports_pb2.ReadFaultMemoryRequest, context: Any) -> Any:

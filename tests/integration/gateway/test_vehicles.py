@@ -46,6 +46,7 @@ async def test_one_vehicle(gateway: Running, command_service: FakeCommandService
         "last_seen_at": "2026-01-31T12:00:00.000001Z",
         "ecus": [{"address": "0x10", "name": "Engine"}, {"address": "0x18DA10F1", "name": "Gearbox"}],
         "created_at": "2026-01-31T12:00:00.000000Z",
+        "lock": None,
     }
 
 

@@ -2,6 +2,7 @@ import pytest
 
 from command_service.domain.catalogue import CATALOGUE
 from command_service.domain.command import Status
+from command_service.domain.diagnostic_lock import DiagnosticLock
 from command_service.domain.lanes import QueueEntry, Verdict, lane_key, verdicts
 from service_kit.uds import is_functional
 from tests.unit.command_service.builders import START, VEHICLE, after
@@ -17,9 +18,20 @@ def entry(
     number: int = 0,
     status: Status = Status.PENDING,
     expires: float = 900,
+    user: str = "engineer",
+    command_class: str = "read",
 ) -> QueueEntry:
     return QueueEntry(
-        name, VEHICLE, lane_key(VEHICLE, ecu), is_functional(ecu), priority, number, status, after(expires)
+        name,
+        VEHICLE,
+        lane_key(VEHICLE, ecu),
+        is_functional(ecu),
+        priority,
+        number,
+        status,
+        after(expires),
+        user,
+        command_class,
     )
 
 
@@ -59,6 +71,26 @@ def test_nothing_runs_on_an_offline_vehicle_and_an_expired_command_is_in_nobodys
     queue = [entry("old", number=1, expires=-1), entry("a", number=2)]
     assert verdicts(queue, START, reachable=False) == {"old": Verdict.EXPIRED, "a": Verdict.VEHICLE_OFFLINE}
     assert verdicts(queue, START, reachable=True)["a"] is Verdict.RUN
+
+
+@pytest.mark.parametrize("command_class", ["write", "actuate"])
+def test_a_lock_holds_back_what_others_change_until_it_ends(command_class: str) -> None:
+    lock = DiagnosticLock("owner", "Olivia", START, after(60))
+    queue = [
+        entry("theirs", number=1, command_class=command_class),
+        entry("everywhere", FUNCTIONAL, number=2, command_class=command_class),
+        entry("reads", 0x18, number=3),
+        entry("owners", number=4, user="owner", command_class=command_class),
+        entry("old", number=5, command_class=command_class, expires=-1),
+    ]
+    assert verdicts(queue, START, reachable=True, lock=lock) == {
+        "theirs": Verdict.HELD_BACK,
+        "everywhere": Verdict.HELD_BACK,
+        "reads": Verdict.RUN,
+        "owners": Verdict.RUN,
+        "old": Verdict.EXPIRED,
+    }
+    assert verdicts(queue, lock.expires_at, reachable=True, lock=lock)["theirs"] is Verdict.RUN
 
 
 def test_the_address_is_canonical_in_the_lane() -> None:

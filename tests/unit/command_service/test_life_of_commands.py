@@ -1,4 +1,4 @@
-"""Random interleavings of submit, dispatch, claim, result, duplicate, loss, crash, cancel and expiry."""
+"""Random interleavings of submit, dispatch, claim, result, duplicate, loss, crash, lock, cancel and expiry."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -17,12 +17,14 @@ from hypothesis.stateful import (
 )
 
 from command_service.domain.command import ACTIVE, MAX_ATTEMPTS, WAITING, Command, Status, UnknownFate
+from command_service.domain.diagnostic_lock import DiagnosticLock
 from command_service.domain.lanes import Verdict, queue_entry, verdicts
 from command_service.domain.results import Outcome, OutcomeKind, Progress, Receipt, Result, record
 from tests.unit.command_service.builders import START, a_command
 
 ECUS = (0x10, 0x18, 0xE400)
 MAX_RESPONSES = 6
+USERS = ("anna", "ben")
 contents = st.one_of(
     st.just('{"a":1}'),
     st.just(Progress(0x78)),
@@ -55,6 +57,7 @@ class LifeOfCommands(RuleBasedStateMachine):
         self.ends: dict[str, tuple[Status, int]] = {}
         self.order: dict[str, list[tuple[int, int]]] = {}
         self.revisions: dict[str, int] = {}
+        self.lock: DiagnosticLock | None = None
 
     @rule(
         target=sent,
@@ -62,15 +65,19 @@ class LifeOfCommands(RuleBasedStateMachine):
         ecu=st.sampled_from(ECUS),
         priority=st.integers(-1, 1),
         expiry=st.integers(10, 200),
+        user=st.sampled_from(USERS),
     )
-    def submit(self, repeatable: bool, ecu: int, priority: int, expiry: int) -> Command:
+    def submit(self, repeatable: bool, ecu: int, priority: int, expiry: int, user: str) -> object:
         command = a_command(
+            user_id=user,
             repeatable=repeatable,
             ecu=ecu,
             priority=priority,
             created_at=self.now,
             expires_at=self.now + timedelta(seconds=expiry),
         )
+        if self.is_held_back(command):
+            return multiple()  # it is refused
         self.commands[command.command_id] = command
         self.recorded[command.command_id] = []
         return command
@@ -79,9 +86,10 @@ class LifeOfCommands(RuleBasedStateMachine):
     def dispatch(self) -> object:
         queue = [queue_entry(command) for command in self.commands.values() if not command.status.terminal]
         dispatched = []
-        for command_id, verdict in verdicts(queue, self.now, reachable=self.online).items():
+        for command_id, verdict in verdicts(queue, self.now, reachable=self.online, lock=self.lock).items():
             if verdict is Verdict.RUN:
                 command = self.commands[command_id]
+                assert not self.is_held_back(command)
                 self.check_nothing_ahead(command)
                 command.dispatch("c1", self.epoch, self.now)
                 dispatched.append((command_id, command.dispatch_number, self.epoch))
@@ -92,7 +100,30 @@ class LifeOfCommands(RuleBasedStateMachine):
             same_lane = other.lane == command.lane or other.exclusive or command.exclusive
             before = (-other.priority, other.accept_number) < (-command.priority, command.accept_number)
             if other is not command and same_lane and other.status is Status.PENDING and before:
-                assert self.now >= other.expires_at, "something ahead in the lane was passed over"
+                passed_over_for_good_reason = self.now >= other.expires_at or self.is_held_back(other)
+                assert passed_over_for_good_reason, "something ahead in the lane was passed over"
+
+    def is_held_back(self, command: Command) -> bool:
+        lock = self.lock
+        return (
+            lock is not None
+            and self.now < lock.expires_at
+            and command.command_class != "read"
+            and command.user_id != lock.owner_id
+        )
+
+    @rule(user=st.sampled_from(USERS), seconds=st.integers(1, 120))
+    def lock_is_taken_or_renewed(self, user: str, seconds: int) -> None:
+        if self.lock is not None and self.lock.lasts(self.now) and self.lock.owner_id != user:
+            return
+        self.lock = DiagnosticLock(user, user, self.now, self.now + timedelta(seconds=seconds))
+        for command in self.commands.values():
+            if command.status is Status.DISPATCHED and self.is_held_back(command):
+                command.return_to_queue(self.now)
+
+    @rule()
+    def lock_is_released_or_broken(self) -> None:
+        self.lock = None
 
     @rule(message=on_the_wire)
     def claim_and_hand_over(self, message: tuple[str, int, int]) -> None:
@@ -102,6 +133,7 @@ class LifeOfCommands(RuleBasedStateMachine):
         refusal = command.claim(message[1], "c1", message[2], self.now)
         if refusal is None and command.revision != before:
             assert message[2] == self.epoch or not self.online
+            assert not self.is_held_back(command), "a lock was taken before, and the vehicle gets it all the same"
             self.handed_over[command.command_id] = self.handed_over.get(command.command_id, 0) + 1
 
     @rule(message=consumes(on_the_wire))

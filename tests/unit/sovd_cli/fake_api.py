@@ -75,6 +75,7 @@ class FakeApi:
         self.submitted: list[tuple[dict[str, Any], str | None]] = []
         self.calls: list[str] = []
         self.queries: list[dict[str, str]] = []
+        self.terms: list[dict[str, Any]] = []
         self.vehicles: list[dict[str, Any]] = [VEHICLE]
         self.commands: list[dict[str, Any]] = [COMMAND]
         self.answers: list[dict[str, Any]] = []
@@ -133,6 +134,23 @@ class FakeApi:
 
     async def remove_vehicle(self, request: web.Request) -> web.Response:
         self.vehicles = [v for v in self.vehicles if v["vehicle_id"] != request.match_info["id"]]
+        return web.Response(status=204)
+
+    async def take_lock(self, request: web.Request) -> web.Response:
+        (vehicle,) = (v for v in self.vehicles if v["vehicle_id"] == request.match_info["id"])
+        self.terms.append(await request.json())
+        lock = {
+            "owner": self.user,
+            "owner_id": "u",
+            "taken_at": "2026-01-31T12:00:00Z",
+            "expires_at": "2026-01-31T12:15:00Z",
+        }
+        self.vehicles = [{**vehicle, "lock": lock}]
+        return web.json_response(lock, status=201)
+
+    async def release_lock(self, request: web.Request) -> web.Response:
+        self.queries.append(dict(request.query))
+        self.vehicles = [{**vehicle, "lock": None} for vehicle in self.vehicles]
         return web.Response(status=204)
 
     async def command_types(self, request: web.Request) -> web.Response:
@@ -220,6 +238,8 @@ class FakeApi:
                 web.get(f"{api}/vehicles", self.list_vehicles),
                 web.post(f"{api}/vehicles", self.add_vehicle),
                 web.delete(f"{api}/vehicles/{{id}}", self.remove_vehicle),
+                web.post(f"{api}/vehicles/{{id}}/lock", self.take_lock),
+                web.delete(f"{api}/vehicles/{{id}}/lock", self.release_lock),
                 web.get(f"{api}/command-types", self.command_types),
                 web.post(f"{api}/commands", self.submit),
                 web.get(f"{api}/commands", self.list_commands),

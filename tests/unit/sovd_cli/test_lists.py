@@ -50,6 +50,19 @@ def test_add_and_remove_a_vehicle(sovd: Sovd, api: FakeApi) -> None:
     assert api.vehicles == []
 
 
+def test_lock_and_unlock_a_vehicle(sovd: Sovd, api: FakeApi) -> None:
+    assert f"locked {VIN} until 20" in sovd("vehicles", "lock", VIN).err
+    assert "engineer" in sovd("vehicles").out
+    assert "engineer, until 20" in sovd("vehicles", "show", VIN).out
+    assert sovd("vehicles", "lock", VIN, "--minutes", "1.5", "--json").documents[0]["owner"] == "engineer"
+    assert api.terms == [{}, {"expires_in_seconds": 90}]
+    assert f"unlocked {VIN}" in sovd("vehicles", "unlock", VIN).err
+    assert api.queries[-1] == {}
+    assert "until" not in sovd("vehicles", "show", VIN).out
+    assert sovd("vehicles", "unlock", VIN, "--break").code == 0
+    assert api.queries[-1] == {"break": "true"}
+
+
 @pytest.mark.parametrize(("kind", "address"), [("doip", "192.0.2.10:13400"), ("sovd", "https://192.0.2.10/sovd")])
 def test_a_vehicle_that_is_dialled_is_added_with_its_address(sovd: Sovd, api: FakeApi, kind: str, address: str) -> None:
     facts = ("vehicles", "add", "W" * 17, "--make", "M", "--model", "E", "--year", "2024")

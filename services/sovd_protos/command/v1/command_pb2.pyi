@@ -142,6 +142,7 @@ class Command(_message.Message):
     REPEATABLE_FIELD_NUMBER: _builtins.int
     VIN_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    HELD_BACK_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     vehicle_id: _builtins.str
     command_name: _builtins.str
@@ -175,6 +176,10 @@ class Command(_message.Message):
     repeatable: _builtins.bool
     vin: _builtins.str
     traceparent: _builtins.str
+    @_builtins.property
+    def held_back(self) -> Global___HeldBack:
+        """Only of one that waits because somebody else has locked its vehicle."""
+
     def __init__(
         self,
         *,
@@ -205,14 +210,38 @@ class Command(_message.Message):
         repeatable: _builtins.bool = ...,
         vin: _builtins.str = ...,
         traceparent: _builtins.str = ...,
+        held_back: Global___HeldBack | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["held_back", b"held_back"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cancel_outcome", b"cancel_outcome", "cancel_requested_by", b"cancel_requested_by", "command_class", b"command_class", "command_id", b"command_id", "command_name", b"command_name", "command_params", b"command_params", "completed_at_us", b"completed_at_us", "created_at_us", b"created_at_us", "dispatched_at_us", b"dispatched_at_us", "error_code", b"error_code", "error_message", b"error_message", "expires_at_us", b"expires_at_us", "nrc", b"nrc", "nrc_name", b"nrc_name", "priority", b"priority", "repeatable", b"repeatable", "responses", b"responses", "revision", b"revision", "started_at_us", b"started_at_us", "status", b"status", "timeout_seconds", b"timeout_seconds", "traceparent", b"traceparent", "user_id", b"user_id", "username", b"username", "vehicle_id", b"vehicle_id", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cancel_outcome", b"cancel_outcome", "cancel_requested_by", b"cancel_requested_by", "command_class", b"command_class", "command_id", b"command_id", "command_name", b"command_name", "command_params", b"command_params", "completed_at_us", b"completed_at_us", "created_at_us", b"created_at_us", "dispatched_at_us", b"dispatched_at_us", "error_code", b"error_code", "error_message", b"error_message", "expires_at_us", b"expires_at_us", "held_back", b"held_back", "nrc", b"nrc", "nrc_name", b"nrc_name", "priority", b"priority", "repeatable", b"repeatable", "responses", b"responses", "revision", b"revision", "started_at_us", b"started_at_us", "status", b"status", "timeout_seconds", b"timeout_seconds", "traceparent", b"traceparent", "user_id", b"user_id", "username", b"username", "vehicle_id", b"vehicle_id", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Command: _TypeAlias = Command  # noqa: Y015
+
+@_typing.final
+class HeldBack(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_FIELD_NUMBER: _builtins.int
+    UNTIL_US_FIELD_NUMBER: _builtins.int
+    owner: _builtins.str
+    until_us: _builtins.int
+    """When the lock ends, unless it is renewed."""
+    def __init__(
+        self,
+        *,
+        owner: _builtins.str = ...,
+        until_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner", "until_us", b"until_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeldBack: _TypeAlias = HeldBack  # noqa: Y015
 
 @_typing.final
 class SubmitCommandsRequest(_message.Message):

@@ -67,6 +67,36 @@ class Link(_message.Message):
 Global___Link: _TypeAlias = Link  # noqa: Y015
 
 @_typing.final
+class Lock(_message.Message):
+    """The diagnostic lock: while it lasts, only its owner may change anything on the vehicle."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_ID_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    TAKEN_AT_US_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_US_FIELD_NUMBER: _builtins.int
+    owner_id: _builtins.str
+    owner: _builtins.str
+    taken_at_us: _builtins.int
+    expires_at_us: _builtins.int
+    def __init__(
+        self,
+        *,
+        owner_id: _builtins.str = ...,
+        owner: _builtins.str = ...,
+        taken_at_us: _builtins.int = ...,
+        expires_at_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at_us", b"expires_at_us", "owner", b"owner", "owner_id", b"owner_id", "taken_at_us", b"taken_at_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lock: _TypeAlias = Lock  # noqa: Y015
+
+@_typing.final
 class Vehicle(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -80,6 +110,7 @@ class Vehicle(_message.Message):
     LAST_SEEN_AT_US_FIELD_NUMBER: _builtins.int
     ECUS_FIELD_NUMBER: _builtins.int
     CREATED_AT_US_FIELD_NUMBER: _builtins.int
+    LOCK_FIELD_NUMBER: _builtins.int
     vehicle_id: _builtins.str
     vin: _builtins.str
     make: _builtins.str
@@ -95,6 +126,10 @@ class Vehicle(_message.Message):
     def ecus(self) -> _containers.RepeatedCompositeFieldContainer[Global___Ecu]:
         """As the vehicle announced them."""
 
+    @_builtins.property
+    def lock(self) -> Global___Lock:
+        """Only while one lasts."""
+
     def __init__(
         self,
         *,
@@ -108,10 +143,11 @@ class Vehicle(_message.Message):
         last_seen_at_us: _builtins.int = ...,
         ecus: _abc.Iterable[Global___Ecu] | None = ...,
         created_at_us: _builtins.int = ...,
+        lock: Global___Lock | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["link", b"link"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["link", b"link", "lock", b"lock"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_status", b"connection_status", "created_at_us", b"created_at_us", "ecus", b"ecus", "last_seen_at_us", b"last_seen_at_us", "link", b"link", "make", b"make", "model", b"model", "vehicle_id", b"vehicle_id", "vin", b"vin", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_status", b"connection_status", "created_at_us", b"created_at_us", "ecus", b"ecus", "last_seen_at_us", b"last_seen_at_us", "link", b"link", "lock", b"lock", "make", b"make", "model", b"model", "vehicle_id", b"vehicle_id", "vin", b"vin", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -312,3 +348,59 @@ class DeleteVehicleResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteVehicleResponse: _TypeAlias = DeleteVehicleResponse  # noqa: Y015
+
+@_typing.final
+class LockRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VEHICLE_ID_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    vehicle_id: _builtins.str
+    seconds: _builtins.int
+    """From now on."""
+    @_builtins.property
+    def actor(self) -> _command_pb2.Actor: ...
+    def __init__(
+        self,
+        *,
+        vehicle_id: _builtins.str = ...,
+        seconds: _builtins.int | None = ...,
+        actor: _command_pb2.Actor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seconds", b"_seconds", "actor", b"actor", "seconds", b"seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds", b"_seconds", "actor", b"actor", "seconds", b"seconds", "vehicle_id", b"vehicle_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+    _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
+
+Global___LockRequest: _TypeAlias = LockRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseLockRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VEHICLE_ID_FIELD_NUMBER: _builtins.int
+    BREAK_IT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    vehicle_id: _builtins.str
+    break_it: _builtins.bool
+    """Whoever has it (admin)."""
+    @_builtins.property
+    def actor(self) -> _command_pb2.Actor: ...
+    def __init__(
+        self,
+        *,
+        vehicle_id: _builtins.str = ...,
+        break_it: _builtins.bool = ...,
+        actor: _command_pb2.Actor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "break_it", b"break_it", "vehicle_id", b"vehicle_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseLockRequest: _TypeAlias = ReleaseLockRequest  # noqa: Y015

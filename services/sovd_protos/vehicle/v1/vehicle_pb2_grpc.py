@@ -60,6 +60,21 @@ class VehicleServiceStub:
                 request_serializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.DeleteVehicleRequest.SerializeToString,
                 response_deserializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.DeleteVehicleResponse.FromString,
                 _registered_method=True)
+        self.TakeLock = channel.unary_unary(
+                '/sovd_protos.vehicle.v1.VehicleService/TakeLock',
+                request_serializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.LockRequest.SerializeToString,
+                response_deserializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.Vehicle.FromString,
+                _registered_method=True)
+        self.RenewLock = channel.unary_unary(
+                '/sovd_protos.vehicle.v1.VehicleService/RenewLock',
+                request_serializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.LockRequest.SerializeToString,
+                response_deserializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.Vehicle.FromString,
+                _registered_method=True)
+        self.ReleaseLock = channel.unary_unary(
+                '/sovd_protos.vehicle.v1.VehicleService/ReleaseLock',
+                request_serializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.ReleaseLockRequest.SerializeToString,
+                response_deserializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.Vehicle.FromString,
+                _registered_method=True)
 
 
 class VehicleServiceServicer:
@@ -97,6 +112,25 @@ class VehicleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TakeLock(self, request, context):
+        """Taking what one has already renews it. Fails while somebody else has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewLock(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseLock(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VehicleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -124,6 +158,21 @@ def add_VehicleServiceServicer_to_server(servicer, server):
                     servicer.DeleteVehicle,
                     request_deserializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.DeleteVehicleRequest.FromString,
                     response_serializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.DeleteVehicleResponse.SerializeToString,
+            ),
+            'TakeLock': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeLock,
+                    request_deserializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.LockRequest.FromString,
+                    response_serializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.Vehicle.SerializeToString,
+            ),
+            'RenewLock': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewLock,
+                    request_deserializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.LockRequest.FromString,
+                    response_serializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.Vehicle.SerializeToString,
+            ),
+            'ReleaseLock': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseLock,
+                    request_deserializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.ReleaseLockRequest.FromString,
+                    response_serializer=sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.Vehicle.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -262,6 +311,87 @@ class VehicleService:
             '/sovd_protos.vehicle.v1.VehicleService/DeleteVehicle',
             sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.DeleteVehicleRequest.SerializeToString,
             sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.DeleteVehicleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeLock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sovd_protos.vehicle.v1.VehicleService/TakeLock',
+            sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.LockRequest.SerializeToString,
+            sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.Vehicle.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewLock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sovd_protos.vehicle.v1.VehicleService/RenewLock',
+            sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.LockRequest.SerializeToString,
+            sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.Vehicle.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseLock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sovd_protos.vehicle.v1.VehicleService/ReleaseLock',
+            sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.ReleaseLockRequest.SerializeToString,
+            sovd__protos_dot_vehicle_dot_v1_dot_vehicle__pb2.Vehicle.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class VehicleServiceStub:
     UpdateVehicle: _grpc.UnaryUnaryMultiCallable[_vehicle_pb2.UpdateVehicleRequest, _vehicle_pb2.Vehicle]
     DeleteVehicle: _grpc.UnaryUnaryMultiCallable[_vehicle_pb2.DeleteVehicleRequest, _vehicle_pb2.DeleteVehicleResponse]
     """Soft: the row and its history stay. Fails while the vehicle has open commands."""
+    TakeLock: _grpc.UnaryUnaryMultiCallable[_vehicle_pb2.LockRequest, _vehicle_pb2.Vehicle]
+    """Taking what one has already renews it. Fails while somebody else has it."""
+    RenewLock: _grpc.UnaryUnaryMultiCallable[_vehicle_pb2.LockRequest, _vehicle_pb2.Vehicle]
+    ReleaseLock: _grpc.UnaryUnaryMultiCallable[_vehicle_pb2.ReleaseLockRequest, _vehicle_pb2.Vehicle]
 
 @_typing.type_check_only
 class VehicleServiceAsyncStub(VehicleServiceStub):
@@ -51,6 +55,10 @@ class VehicleServiceAsyncStub(VehicleServiceStub):
     UpdateVehicle: _aio.UnaryUnaryMultiCallable[_vehicle_pb2.UpdateVehicleRequest, _vehicle_pb2.Vehicle]  # type: ignore[assignment]
     DeleteVehicle: _aio.UnaryUnaryMultiCallable[_vehicle_pb2.DeleteVehicleRequest, _vehicle_pb2.DeleteVehicleResponse]  # type: ignore[assignment]
     """Soft: the row and its history stay. Fails while the vehicle has open commands."""
+    TakeLock: _aio.UnaryUnaryMultiCallable[_vehicle_pb2.LockRequest, _vehicle_pb2.Vehicle]  # type: ignore[assignment]
+    """Taking what one has already renews it. Fails while somebody else has it."""
+    RenewLock: _aio.UnaryUnaryMultiCallable[_vehicle_pb2.LockRequest, _vehicle_pb2.Vehicle]  # type: ignore[assignment]
+    ReleaseLock: _aio.UnaryUnaryMultiCallable[_vehicle_pb2.ReleaseLockRequest, _vehicle_pb2.Vehicle]  # type: ignore[assignment]
 
 class VehicleServiceServicer(metaclass=_abc_1.ABCMeta):
     """The fleet, as the gateway asks for it. Times are microseconds since the Unix epoch, UTC (0 = never)."""
@@ -90,5 +98,27 @@ class VehicleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vehicle_pb2.DeleteVehicleResponse, _abc.Awaitable[_vehicle_pb2.DeleteVehicleResponse]]:
         """Soft: the row and its history stay. Fails while the vehicle has open commands."""
+
+    @_abc_1.abstractmethod
+    def TakeLock(
+        self,
+        request: _vehicle_pb2.LockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vehicle_pb2.Vehicle, _abc.Awaitable[_vehicle_pb2.Vehicle]]:
+        """Taking what one has already renews it. Fails while somebody else has it."""
+
+    @_abc_1.abstractmethod
+    def RenewLock(
+        self,
+        request: _vehicle_pb2.LockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vehicle_pb2.Vehicle, _abc.Awaitable[_vehicle_pb2.Vehicle]]: ...
+
+    @_abc_1.abstractmethod
+    def ReleaseLock(
+        self,
+        request: _vehicle_pb2.ReleaseLockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vehicle_pb2.Vehicle, _abc.Awaitable[_vehicle_pb2.Vehicle]]: ...
 
 def add_VehicleServiceServicer_to_server(servicer: VehicleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

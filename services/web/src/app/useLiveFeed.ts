@@ -2,7 +2,7 @@ import { useQueryClient } from '@tanstack/react-query';
 import { useEffect } from 'react';
 import { liveFeed } from '../live/feed';
 import { summaryKey } from '../features/dashboard/queries';
-import { patchConnection, vehiclesKey } from '../features/vehicles/queries';
+import { patchVehicle, vehiclesKey } from '../features/vehicles/queries';
 
 /** Keeps the feed open while somebody is logged in, and vehicles' connection states as they are. */
 export function useLiveFeed(): void {
@@ -11,7 +11,7 @@ export function useLiveFeed(): void {
     liveFeed.start();
     const unwatch = liveFeed.watchVehicles({
       onChange: (event) => {
-        patchConnection(queries, event);
+        patchVehicle(queries, event);
         void queries.invalidateQueries({ queryKey: summaryKey });
       },
       // The dashboard's numbers are read every few seconds anyway.

@@ -44,6 +44,9 @@ describe('readEvent', () => {
   it('reads connection changes, problems and confirmations', () => {
     const vehicle = { event: 'vehicle', vehicle_id: 'v', connection_status: 'offline', at: 't' };
     expect(readEvent(JSON.stringify(vehicle))).toMatchObject({ kind: 'vehicle', connectionStatus: 'offline' });
+    const lock = { owner: 'Olivia', owner_id: 'u', taken_at: 't', expires_at: 'e' };
+    expect(readEvent(JSON.stringify({ ...vehicle, lock }))).toMatchObject({ lock });
+    expect(readEvent(JSON.stringify({ ...vehicle, lock: { owner: 7 } }))).toMatchObject({ lock: null });
     expect(readEvent('{"event":"resync","vehicles":true}')).toEqual({ kind: 'resync' });
     expect(readEvent('{"event":"pong"}')).toEqual({ kind: 'pong' });
     expect(readEvent('{"event":"problem","code":"X","message":"m","command_id":"c"}')).toMatchObject({ code: 'X' });

@@ -34,7 +34,17 @@ export interface VehicleEvent {
   readonly kind: 'vehicle';
   readonly vehicleId: string;
   readonly connectionStatus: string;
+  /** null: nobody has it. */
+  readonly lock: LockState | null;
   readonly at: string | undefined;
+}
+
+/** Who alone may change anything on a vehicle, and until when. */
+export interface LockState {
+  readonly owner: string;
+  readonly owner_id: string;
+  readonly taken_at: string;
+  readonly expires_at: string;
 }
 
 export interface ProblemEvent {
@@ -141,7 +151,21 @@ function readVehicle(fields: Fields): VehicleEvent | undefined {
   const vehicleId = text(fields.vehicle_id);
   const connectionStatus = text(fields.connection_status);
   if (vehicleId === undefined || connectionStatus === undefined) return undefined;
-  return { kind: 'vehicle', vehicleId, connectionStatus, at: text(fields.at) };
+  return { kind: 'vehicle', vehicleId, connectionStatus, lock: lockOf(fields.lock), at: text(fields.at) };
+}
+
+function lockOf(value: unknown): LockState | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const fields = value as Fields;
+  const owner = text(fields.owner);
+  const expiresAt = text(fields.expires_at);
+  if (owner === undefined || expiresAt === undefined) return null;
+  return {
+    owner,
+    owner_id: text(fields.owner_id) ?? '',
+    taken_at: text(fields.taken_at) ?? '',
+    expires_at: expiresAt,
+  };
 }
 
 function progressOf(value: unknown): string | undefined {

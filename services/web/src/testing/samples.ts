@@ -13,6 +13,7 @@ export function aVehicle(changes: Partial<Vehicle> = {}): Vehicle {
     last_seen_at: '2026-01-31T12:00:00Z',
     created_at: '2026-01-30T12:00:00Z',
     ecus: [{ address: '0x10', name: 'ECM' }],
+    lock: null,
     ...changes,
   };
 }
@@ -63,6 +64,7 @@ export function aCommand(changes: Partial<Command> = {}): Command {
     nrc_name: null,
     cancel_outcome: null,
     cancel_requested_by: null,
+    held_back: null,
     trace_id: '0af7651916cd43dd8448eb211c80319c',
     ...changes,
   };

@@ -517,6 +517,37 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/vehicles/{vehicle_id}/lock": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take Lock
+         * @description Lock a vehicle for a while (engineer, admin).
+         *
+         *     Others' writes and actuations are refused with `VEHICLE_LOCKED` until it ends; reading stays possible. What others
+         *     sent before waits, unless the vehicle has it already.
+         */
+        post: operations["take_lock_api_v1_vehicles__vehicle_id__lock_post"];
+        /**
+         * Release Lock
+         * @description Give one's lock back, or break somebody else's (admin).
+         */
+        delete: operations["release_lock_api_v1_vehicles__vehicle_id__lock_delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Renew Lock
+         * @description Keep one's lock for longer: it ends that long from now on.
+         */
+        patch: operations["renew_lock_api_v1_vehicles__vehicle_id__lock_patch"];
+        trace?: never;
+    };
     "/health/live": {
         parameters: {
             query?: never;
@@ -747,6 +778,8 @@ export interface components {
             error_message: string | null;
             /** Expires At */
             expires_at: string;
+            /** @description It waits because somebody else has locked the vehicle. */
+            held_back: components["schemas"]["HeldBack"] | null;
             /**
              * Nrc
              * @description Negative response code (ISO 14229-1), such as 0x22.
@@ -948,12 +981,46 @@ export interface components {
              */
             message: string;
         };
+        /** HeldBack */
+        HeldBack: {
+            /** Owner */
+            owner: string;
+            /**
+             * Until
+             * @description When the lock ends, unless it is renewed.
+             */
+            until: string;
+        };
         /** LinkAnswer */
         LinkAnswer: {
             /** Address */
             address: string | null;
             /** Kind */
             kind: string;
+        };
+        /** LockAnswer */
+        LockAnswer: {
+            /** Expires At */
+            expires_at: string;
+            /** Owner */
+            owner: string;
+            /** Owner Id */
+            owner_id: string;
+            /** Taken At */
+            taken_at: string;
+        };
+        /**
+         * LockTerm
+         * @example {
+         *       "expires_in_seconds": 900
+         *     }
+         */
+        LockTerm: {
+            /**
+             * Expires In Seconds
+             * @description From now on. Default: 900.
+             */
+            expires_in_seconds?: number | null;
         };
         /**
          * LoginRequest
@@ -1363,6 +1430,8 @@ export interface components {
             /** Last Seen At */
             last_seen_at: string | null;
             link: components["schemas"]["LinkAnswer"];
+            /** @description Who alone may change anything on it, and until when. */
+            lock: components["schemas"]["LockAnswer"] | null;
             /** Make */
             make: string;
             /** Model */
@@ -5738,6 +5807,556 @@ export interface operations {
                      *       "detail": "there is no such vehicle",
                      *       "status": 404,
                      *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "VALIDATION_FAILED",
+                     *       "detail": "query.limit: Input should be greater than or equal to 1",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "RATE_LIMITED",
+                     *       "detail": "too many requests; 600 per 60 seconds are allowed",
+                     *       "details": {
+                     *         "retry_after_seconds": 1
+                     *       },
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "COMMAND_SERVICE_UNAVAILABLE",
+                     *       "detail": "The command service is not available; try again.",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_lock_api_v1_vehicles__vehicle_id__lock_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["LockTerm"] | null;
+            };
+        };
+        responses: {
+            /** @description Taken, or renewed by who has it already. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "expires_at": "2026-01-31T12:15:00.000000Z",
+                     *       "owner": "engineer",
+                     *       "owner_id": "8b0f0c62-8f0a-4f3c-9a52-0c1c7b1f5c11",
+                     *       "taken_at": "2026-01-31T12:00:00.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LockAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "MALFORMED_JSON",
+                     *       "detail": "the body is not JSON: Expecting value (at 0)",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "TOKEN_EXPIRED",
+                     *       "detail": "the access token has expired; use the refresh token",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "FORBIDDEN",
+                     *       "detail": "this needs the role admin; you have the role engineer",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNKNOWN_VEHICLE",
+                     *       "detail": "there is no such vehicle",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "VEHICLE_HAS_OPEN_COMMANDS",
+                     *       "detail": "the vehicle has open commands",
+                     *       "status": 409,
+                     *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "BODY_TOO_LARGE",
+                     *       "detail": "the body may have at most 1048576 bytes",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "VALIDATION_FAILED",
+                     *       "detail": "query.limit: Input should be greater than or equal to 1",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "RATE_LIMITED",
+                     *       "detail": "too many requests; 600 per 60 seconds are allowed",
+                     *       "details": {
+                     *         "retry_after_seconds": 1
+                     *       },
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "COMMAND_SERVICE_UNAVAILABLE",
+                     *       "detail": "The command service is not available; try again.",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    release_lock_api_v1_vehicles__vehicle_id__lock_delete: {
+        parameters: {
+            query?: {
+                /** @description Whoever has it (admin). */
+                break?: boolean;
+            };
+            header?: never;
+            path: {
+                vehicle_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "TOKEN_EXPIRED",
+                     *       "detail": "the access token has expired; use the refresh token",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "FORBIDDEN",
+                     *       "detail": "this needs the role admin; you have the role engineer",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNKNOWN_VEHICLE",
+                     *       "detail": "there is no such vehicle",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "VEHICLE_HAS_OPEN_COMMANDS",
+                     *       "detail": "the vehicle has open commands",
+                     *       "status": 409,
+                     *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "VALIDATION_FAILED",
+                     *       "detail": "query.limit: Input should be greater than or equal to 1",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "RATE_LIMITED",
+                     *       "detail": "too many requests; 600 per 60 seconds are allowed",
+                     *       "details": {
+                     *         "retry_after_seconds": 1
+                     *       },
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "COMMAND_SERVICE_UNAVAILABLE",
+                     *       "detail": "The command service is not available; try again.",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    renew_lock_api_v1_vehicles__vehicle_id__lock_patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["LockTerm"] | null;
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "expires_at": "2026-01-31T12:15:00.000000Z",
+                     *       "owner": "engineer",
+                     *       "owner_id": "8b0f0c62-8f0a-4f3c-9a52-0c1c7b1f5c11",
+                     *       "taken_at": "2026-01-31T12:00:00.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LockAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "MALFORMED_JSON",
+                     *       "detail": "the body is not JSON: Expecting value (at 0)",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "TOKEN_EXPIRED",
+                     *       "detail": "the access token has expired; use the refresh token",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "FORBIDDEN",
+                     *       "detail": "this needs the role admin; you have the role engineer",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNKNOWN_VEHICLE",
+                     *       "detail": "there is no such vehicle",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "VEHICLE_HAS_OPEN_COMMANDS",
+                     *       "detail": "the vehicle has open commands",
+                     *       "status": 409,
+                     *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "BODY_TOO_LARGE",
+                     *       "detail": "the body may have at most 1048576 bytes",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
                      *       "type": "about:blank"
                      *     }
                      */

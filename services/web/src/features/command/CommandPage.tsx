@@ -20,6 +20,7 @@ import { AnswersPanel } from './AnswersPanel';
 import { CommandActions } from './CommandActions';
 import { CommandFacts } from './CommandFacts';
 import { currentState } from './currentState';
+import { HeldBackNotice } from './HeldBackNotice';
 import { LateResults } from './LateResults';
 import { OutcomeNotice } from './OutcomeNotice';
 import { Timeline } from './Timeline';
@@ -48,6 +49,7 @@ function FollowedCommand({ command }: { command: Command }) {
         actions={<CommandActions command={command} ended={state.ended} />}
       />
       <Stack sx={{ gap: 2.5 }}>
+        <HeldBackNotice command={command} status={state.status} />
         <OutcomeNotice state={state} />
         <AnswersOf command={command} follower={follower} />
         <Section title="Timeline">

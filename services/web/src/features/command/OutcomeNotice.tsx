@@ -12,6 +12,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
     'The vehicle had the command and fell silent. It may or may not have carried it out; look at the vehicle before sending it again.',
   EXPIRED_OFFLINE: 'The vehicle did not come back in time. It never got the command.',
   EXPIRED_STARVED: 'Other commands for this ECU went first until this one expired. The vehicle never got it.',
+  EXPIRED_LOCKED: 'Somebody else had locked the vehicle. It never got the command.',
   VEHICLE_TIMEOUT: 'The vehicle was reached, but did not answer in time.',
   NEGATIVE_RESPONSE: 'The ECU refused.',
 };

@@ -8,6 +8,7 @@ import type { CommandType, Vehicle } from '../../api/client';
 import { describeProblem } from '../../api/problem';
 import { vehicleQuery } from '../vehicles/queries';
 import { CommandTypePicker } from './CommandTypePicker';
+import { LockNotice } from './LockNotice';
 import { OfflineNotice } from './OfflineNotice';
 import { OptionFields } from './OptionFields';
 import { checkOptions, DEFAULT_OPTIONS, optionsBody } from './options';
@@ -117,6 +118,7 @@ function Details({ type, vehicle, params, onParams, onVehicleMissing }: DetailsP
           defaultTimeout={type.default_timeout_seconds}
           onChange={setOptions}
         />
+        {vehicle !== null && <LockNotice vehicle={vehicle} type={type} />}
         {vehicle !== null && <OfflineNotice vehicle={vehicle} expirySeconds={options.expiry} />}
         {error !== null && <Alert severity="error">{describeProblem(error)}</Alert>}
         <Button

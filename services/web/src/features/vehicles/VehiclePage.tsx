@@ -18,6 +18,7 @@ import { commandsQuery } from '../commands/queries';
 import { CommandTable } from '../commands/CommandTable';
 import { FaultMemory } from '../faults/FaultMemory';
 import { EcuTable } from './EcuTable';
+import { LockSection } from './LockSection';
 import { vehicleQuery } from './queries';
 import { ReadAllFaults } from './ReadAllFaults';
 
@@ -56,6 +57,7 @@ function VehicleView({ vehicle }: { vehicle: Vehicle }) {
         <Section title="Identity">
           <Identity vehicle={vehicle} />
         </Section>
+        <LockSection vehicle={vehicle} />
         <FaultSection vehicle={vehicle} ecuNames={ecuNames} />
         <Section title="ECUs">
           <EcuTable vehicle={vehicle} />

@@ -10,7 +10,7 @@ export type VehicleQuery = NonNullable<paths['/api/v1/vehicles']['get']['paramet
 export type VehicleSort = NonNullable<VehicleQuery['sort']>;
 type VehicleList = components['schemas']['VehicleList'];
 
-const detailKey = (vehicleId: string) => [...vehiclesKey, 'detail', vehicleId] as const;
+export const detailKey = (vehicleId: string) => [...vehiclesKey, 'detail', vehicleId] as const;
 export const faultMemoryKey = (vehicleId: string) => ['fault-memory', vehicleId] as const;
 
 export const vehiclesQuery = (query: VehicleQuery) =>
@@ -38,14 +38,16 @@ export const faultMemoryQuery = (vehicleId: string) =>
       ),
   });
 
-/** A connection change, in every list and page that shows the vehicle. */
-export function patchConnection(queries: QueryClient, event: VehicleEvent): void {
-  const { connectionStatus, at } = event;
+/** A change of its connection or its lock, in every list and page that shows the vehicle. */
+export function patchVehicle(queries: QueryClient, event: VehicleEvent): void {
+  const { connectionStatus, lock, at } = event;
   if (connectionStatus !== 'online' && connectionStatus !== 'offline') return;
-  const patch = (vehicle: Vehicle): Vehicle =>
-    vehicle.vehicle_id === event.vehicleId
-      ? { ...vehicle, connection_status: connectionStatus, last_seen_at: at ?? vehicle.last_seen_at }
-      : vehicle;
+  const patch = (vehicle: Vehicle): Vehicle => {
+    if (vehicle.vehicle_id !== event.vehicleId) return vehicle;
+    const wasThere = connectionStatus === 'online' || vehicle.connection_status === 'online';
+    const seen = (wasThere ? at : undefined) ?? vehicle.last_seen_at;
+    return { ...vehicle, connection_status: connectionStatus, lock, last_seen_at: seen };
+  };
   queries.setQueriesData<VehicleList>(
     { queryKey: listsKey },
     (list) => list && { ...list, items: list.items.map(patch) },
