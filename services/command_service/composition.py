@@ -24,6 +24,7 @@ from command_service.use_cases.claim_commands import ClaimCommands
 from command_service.use_cases.count_commands import CountCommands
 from command_service.use_cases.dispatch_commands import DispatchCommands
 from command_service.use_cases.fault_memory import ReadFaultMemory
+from command_service.use_cases.find_preconditions import FindPreconditions
 from command_service.use_cases.lock_vehicles import LockVehicles
 from command_service.use_cases.manage_vehicles import ManageVehicles
 from command_service.use_cases.read_commands import ReadCommands
@@ -122,12 +123,15 @@ def _build(settings: Settings, storage: SqlStorage, messaging: Messaging, announ
     limits, woken, assign = settings.limits(), WokenVehicles(), AssignVehicles(storage)
     control = MessagingConnectorControl(messaging)
     sessions = VehicleSessions(storage, limits, control, announcer, woken)
-    dispatcher = Dispatcher(DispatchCommands(storage, announcer, woken), storage, woken, messaging)
+    rules = settings.preconditions()
+    dispatch = DispatchCommands(storage, announcer, woken)
+    dispatcher = Dispatcher(dispatch, FindPreconditions(storage, rules), storage, woken, messaging)
     return _Parts(
         commands=CommandApi(
             SubmitCommands(storage, limits, announcer, woken, dispatcher),
             CancelCommand(storage, control, announcer, woken),
             ReadCommands(storage),
+            rules,
         ),
         vehicles=ManageVehicles(storage, control, announcer, woken),
         locks=LockVehicles(storage, limits, announcer, woken),

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from command_service import metrics, observation
 from command_service.domain.command import Command
+from command_service.domain.preconditions import Required
+from command_service.grpc_mapping import required_to_proto
 from command_service.use_cases.dispatch_commands import DispatchCommands
+from command_service.use_cases.find_preconditions import FindPreconditions
 from command_service.use_cases.ports import Storage
 from service_kit.batcher import Batcher
 from service_kit.errors import Unavailable
@@ -57,9 +60,15 @@ class _Publication(NamedTuple):
 
 class Dispatcher:
     def __init__(
-        self, dispatch: DispatchCommands, storage: Storage, woken: WokenVehicles, messaging: Messaging
+        self,
+        dispatch: DispatchCommands,
+        find_preconditions: FindPreconditions,
+        storage: Storage,
+        woken: WokenVehicles,
+        messaging: Messaging,
     ) -> None:
         self._dispatch = dispatch
+        self._find_preconditions = find_preconditions
         self._storage = storage
         self._woken = woken
         self._messaging = messaging
@@ -102,7 +111,7 @@ class Dispatcher:
 
     async def _publish(self, commands: Sequence[Command]) -> list[None]:
         groups = list(_by_connector([_Publication(command, _span_of(command)) for command in commands]))
-        errors = await self._messaging.publish([_to_message(group) for group in groups])
+        errors = await self._send(groups)
         unpublished = []
         for group, error in zip(groups, errors, strict=True):
             for command, span in group:
@@ -114,6 +123,14 @@ class Dispatcher:
         if unpublished:
             await self._take_back(unpublished)
         return [None] * len(commands)
+
+    async def _send(self, groups: "Sequence[Sequence[_Publication]]") -> Sequence[Exception | None]:
+        """What went wrong with each message; None: the broker has it."""
+        try:
+            found = await self._find_preconditions([each.command for group in groups for each in group])
+        except Unavailable as error:
+            return [error] * len(groups)
+        return await self._messaging.publish([_to_message(group, found) for group in groups])
 
     async def _take_back(self, unpublished: list[tuple[str, int]]) -> None:
         try:
@@ -146,17 +163,19 @@ def _by_connector(publications: Iterable[_Publication]) -> Iterator[Sequence[_Pu
             yield group[start : start + _COMMANDS_PER_MESSAGE]
 
 
-def _to_message(group: Sequence[_Publication]) -> OutgoingMessage:
+def _to_message(group: Sequence[_Publication], preconditions: Mapping[str, Sequence[Required]]) -> OutgoingMessage:
     first = group[0].command
     return OutgoingMessage(
         routing_key=f"connector.{first.connector_id}",
-        body=DispatchedCommands(commands=map(_to_proto, group)).SerializeToString(),
+        body=DispatchedCommands(
+            commands=[_to_proto(each, preconditions.get(each.command.command_id, ())) for each in group]
+        ).SerializeToString(),
         message_id=f"{first.command_id}/{first.dispatch_number}",
         headers={"traceparent": group[0].traceparent},
     )
 
 
-def _to_proto(publication: _Publication) -> DispatchedCommand:
+def _to_proto(publication: _Publication, preconditions: Sequence[Required]) -> DispatchedCommand:
     command = publication.command
     return DispatchedCommand(
         command_id=command.command_id,
@@ -170,4 +189,5 @@ def _to_proto(publication: _Publication) -> DispatchedCommand:
         expires_at_us=int(command.expires_at.timestamp() * 1_000_000),
         traceparent=publication.traceparent,
         stream_duration_ms=command.stream_duration_ms,
+        preconditions=[required_to_proto(*each) for each in preconditions],
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 from command_service import metrics
 from command_service.domain.catalogue import CATALOGUE
 from command_service.domain.command import Status
+from command_service.domain.preconditions import PreconditionRules
 from command_service.grpc_mapping import (
     actor_from_proto,
     audit_entry_from_proto,
@@ -15,6 +16,7 @@ from command_service.grpc_mapping import (
     command_to_proto,
     evidence_to_proto,
     from_microseconds,
+    precondition_to_proto,
     response_to_proto,
     submission_from_proto,
     vehicle_to_proto,
@@ -43,8 +45,11 @@ _MAX_PAGE = 500
 
 
 class CommandApi(command_pb2_grpc.CommandServiceServicer):
-    def __init__(self, submit: SubmitCommands, cancel: CancelCommand, read: ReadCommands) -> None:
+    def __init__(
+        self, submit: SubmitCommands, cancel: CancelCommand, read: ReadCommands, preconditions: PreconditionRules
+    ) -> None:
         self._submit = submit
+        self._preconditions = preconditions
         self._cancel = cancel
         self._read = read
 
@@ -133,6 +138,7 @@ class CommandApi(command_pb2_grpc.CommandServiceServicer):
                     command_class=entry.command_class,
                     repeatable=entry.repeatable,
                     default_timeout_seconds=entry.default_timeout_seconds,
+                    preconditions=map(precondition_to_proto, self._preconditions.of_types.get(entry.name, ())),
                 )
                 for entry in CATALOGUE.values()
             ]

@@ -8,6 +8,7 @@ from command_service.domain.audit import AuditEntry
 from command_service.domain.command import Command
 from command_service.domain.diagnostic_lock import DiagnosticLock
 from command_service.domain.events import ViewerEvent
+from command_service.domain.preconditions import Precondition, Reading
 from command_service.domain.results import Evidence, Outcome, OutcomeKind, Progress, RecordedResponse, Result
 from command_service.domain.vehicle import Ecu, Vehicle
 from command_service.use_cases.actor import Actor
@@ -236,6 +237,34 @@ def assignments_to_proto(assigned: Sequence[Assignment]) -> connector_pb2.Assign
             )
             for one in assigned
         ]
+    )
+
+
+def required_to_proto(precondition: Precondition, reading: Reading | None) -> connector_pb2.Precondition:
+    return connector_pb2.Precondition(
+        name=precondition.name,
+        comparison=precondition.comparison,
+        value=precondition.value,
+        unit=precondition.unit,
+        reading=None
+        if reading is None
+        else connector_pb2.Reading(
+            ecu_address=reading.ecu_address,
+            data_id=reading.data_id,
+            scale=reading.scale,
+            offset=reading.offset,
+            mask=reading.mask,
+        ),
+    )
+
+
+def precondition_to_proto(precondition: Precondition) -> command_pb2.Precondition:
+    return command_pb2.Precondition(
+        name=precondition.name,
+        comparison=precondition.comparison,
+        value=precondition.value,
+        unit=precondition.unit,
+        when=precondition.when,
     )
 
 

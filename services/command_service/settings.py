@@ -1,11 +1,21 @@
 """Settings of the command service, from the environment."""
 
-from pydantic import Field
+from pathlib import Path
+from typing import Annotated
 
+from pydantic import AfterValidator, Field
+
+from command_service.domain.preconditions import PreconditionRules
+from command_service.preconditions_file import load_preconditions
 from command_service.use_cases.limits import Limits
 from service_kit.settings import DatabaseUrl, Port, RabbitUrl, RedisUrl, ServiceSettings
 
 _DEFAULTS = Limits()
+
+
+def _check_preconditions(path: Path) -> Path:
+    load_preconditions(path)
+    return path
 
 
 class Settings(ServiceSettings):
@@ -31,8 +41,13 @@ class Settings(ServiceSettings):
     claim_seconds: float = Field(default=_DEFAULTS.claim_seconds, gt=0)
     session_grace_seconds: float = Field(default=_DEFAULTS.session_grace_seconds, ge=0)
     deadline_grace_seconds: float = Field(default=_DEFAULTS.deadline_grace_seconds, ge=0)
+    # Where vehicles keep what must hold before they are changed: see preconditions_file.py. None: nothing is looked at.
+    preconditions_file: Annotated[Path, AfterValidator(_check_preconditions)] | None = None
     # 0: responses are kept for ever.
     response_retention_days: int = Field(default=0, ge=0, description="days, 0 to keep responses for ever")
+
+    def preconditions(self) -> PreconditionRules:
+        return PreconditionRules() if self.preconditions_file is None else load_preconditions(self.preconditions_file)
 
     def limits(self) -> Limits:
         names = set(Limits.__dataclass_fields__) & set(type(self).model_fields)

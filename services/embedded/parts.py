@@ -11,6 +11,7 @@ from embedded.data_directory import DataDirectory
 from embedded.settings import Settings
 
 LOOPBACK = "127.0.0.1"
+PRECONDITIONS_OF_DEMO_VEHICLES = Path(__file__).with_name("preconditions.json")
 BUILT_WEB = Path(__file__).parents[1] / "web" / "dist"
 # Where adapters are given, nobody dials these.
 NO_REDIS = "redis://in-memory/0"
@@ -26,6 +27,7 @@ def command_service_settings(settings: Settings) -> command_service.settings.Set
         grpc_host=LOOPBACK,
         grpc_port=0,
         demo_data=True,
+        preconditions_file=PRECONDITIONS_OF_DEMO_VEHICLES,
     )
 
 
@@ -61,6 +63,7 @@ def vehicle_simulator_settings(settings: Settings, connector_port: int) -> vehic
         vehicle_credential_secret=settings.vehicle_credential_secret,
         vehicles=0,
         demo_data=True,
+        driving_vehicles=settings.driving_vehicles,
         ledger_file=settings.data_dir / "vehicles.ledger",
     )
 

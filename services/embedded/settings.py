@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 
 from gateway.settings import WEB_DIRECTORY, WebDirectory
-from service_kit.settings import Port, ServiceSettings
+from service_kit.settings import CommaList, Port, ServiceSettings
 
 
 class Settings(ServiceSettings):
@@ -16,5 +16,7 @@ class Settings(ServiceSettings):
     data_dir: Path
     # Else the one that is built in services/web, if it is.
     web_directory: WebDirectory | None = Field(default=None, description=WEB_DIRECTORY)
+    # VINs of simulated vehicles that do not stand still.
+    driving_vehicles: CommaList = ()
     jwt_secret: SecretStr
     vehicle_credential_secret: SecretStr

@@ -131,13 +131,11 @@ class Attempt:
         self._span = span
         self._traceparent = command.traceparent if is_sampled(command.traceparent) else ""
         # The number of the vehicle's next update, and the last one that it may send.
-        self._expected = 1
-        self._allowed = command.initial_credit
+        self._expected, self._allowed = 1, command.initial_credit
         # The number of the outcome that a timeout put in between the vehicle's updates; 0: none.
         self._timeout_number = 0
         # A stream's timeout is the gap between its answers, until its last moment.
-        self._stream_seconds = stream_seconds
-        self._last_moment = 0.0
+        self._stream_seconds, self._last_moment = stream_seconds, 0.0
         self._deadline = Deadline(self._on_deadline)
 
     @property
@@ -146,11 +144,15 @@ class Attempt:
 
     # --- to the vehicle
 
-    def hand_over_to(self, link: VehicleLink) -> None:
-        """Queue it at the link, which asks `begin` when its turn comes."""
+    def wait_at(self, link: VehicleLink) -> None:
+        """It will be handed over to this link, or not at all."""
+        self._link = link
+
+    def hand_over_to(self, link: VehicleLink, *, within_seconds: float = float("inf")) -> None:
+        """Queue it at the link, which asks `begin` when its turn comes; where that is too late it goes back."""
         self._link = link
         self._since = time.monotonic()
-        self._deadline.set(self._timeout)
+        self._deadline.set(min(self._timeout, within_seconds))
         link.execute(self)
 
     def begin(self) -> bool:

@@ -11,6 +11,7 @@ from service_kit.tracing import ActiveSpan
 from sovd_protos.connector.v1 import connector_pb2 as wire
 from vehicle_connector.attempt import Attempt, Phase
 from vehicle_connector.lease import Lease
+from vehicle_connector.preconditions import PreconditionChecks
 from vehicle_links.vehicle_link import AttemptKey, Update, VehicleCommand, VehicleLink
 
 _log = get_logger(__name__)
@@ -46,6 +47,7 @@ class Executor:
         # Taken up as if nothing were recorded, which the service also says of attempts that are evidence only: their
         # vehicles may have forgotten what was recorded when they still counted.
         self._joining: dict[AttemptKey, wire.TakeUp] = {}
+        self._checks = PreconditionChecks(limits.window, self.reason_to_hold_back)
         self._settled = asyncio.Event()
         self._settled.set()
 
@@ -106,7 +108,8 @@ class Executor:
     def on_update(self, link: VehicleLink, key: AttemptKey, update: Update) -> None:
         attempt = self._attempts.get(key)
         if attempt is None or attempt.vehicle_id != link.vehicle_id:
-            link.release(key)
+            if not self._checks.on_update(link, key, update):
+                link.release(key)
             return
         if self._joining and (take_up := self._joining.pop(key, None)):
             take_up.next_number = update.number
@@ -206,6 +209,8 @@ class Executor:
             attempt.not_handed_over("SESSION_LOST", "The vehicle's session ended before the command was handed over.")
         elif not link.supports(dispatched.command_name):
             attempt.refuse("UNSUPPORTED_COMMAND", f"The vehicle does not support {dispatched.command_name}.")
+        elif dispatched.preconditions:
+            self._checks.start(attempt, link, dispatched.preconditions)
         else:
             attempt.hand_over_to(link)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from service_kit.lifecycle import Lifecycle
 from service_kit.logging import get_logger
@@ -74,4 +75,5 @@ def _doip_ports(settings: Settings) -> DoipPorts | None:
 def _specs(settings: Settings) -> list[VehicleSpec]:
     demo = demo_fleet() if settings.demo_data else []
     named = [VehicleSpec(vin) for vin in settings.vins]
-    return [*demo, *named, *simulated_fleet(settings.vehicles, settings.seed)]
+    fleet = [*demo, *named, *simulated_fleet(settings.vehicles, settings.seed)]
+    return [replace(spec, drives=spec.vin in settings.driving_vehicles) for spec in fleet]

@@ -1,7 +1,7 @@
 """Data identifiers (ISO 14229-1 Annex C) of a simulated ECU: identification, live values, some that can be written."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,9 @@ import orjson
 from vehicle_simulator.failures import INCORRECT_LENGTH_OR_FORMAT, REQUEST_OUT_OF_RANGE, negative_response
 
 VIN_ID = 0xF190
+VEHICLE_SPEED_ID = 0xF40D
+IGNITION_ID = 0x2002
+SUPPLY_VOLTAGE_ID = 0xF442
 
 
 def to_json(value: Mapping[str, object]) -> str:
@@ -84,9 +87,15 @@ class EcuData:
     """The values of one ECU of one vehicle. What was never written comes from `initial`, live ones from the clock."""
 
     def __init__(
-        self, definitions: Mapping[int, DataIdentifier], initial: Mapping[int, bytes], phase: float = 0.0
+        self,
+        definitions: Mapping[int, DataIdentifier],
+        initial: Mapping[int, bytes],
+        phase: float = 0.0,
+        measured: Callable[[], Mapping[int, float]] = dict,
     ) -> None:
+        """`measured`: what the vehicle is doing now, as physical values, where that says more than the clock."""
         self._definitions = definitions
+        self._measured = measured
         self._values = dict(initial)
         self._phase = phase
 
@@ -101,6 +110,8 @@ class EcuData:
 
     def read(self, data_id: int, now: float) -> bytes:
         definition = self.definition(data_id)
+        if (measured := self._measured().get(data_id)) is not None:
+            return definition.encode(measured)
         if definition.swing is not None:
             return definition.encode(definition.swing.at(now, self._phase))
         return self._values.get(data_id, bytes(definition.length))
@@ -136,18 +147,21 @@ IDENTIFICATION = by_id(
 ENGINE = by_id(
     DataIdentifier(0xF405, "engineCoolantTemperature", "number", 1, "°C", offset=-40, swing=Swing(84, 96, 120)),
     DataIdentifier(0xF40C, "engineSpeed", "number", 2, "1/min", scale=0.25, swing=Swing(760, 2900, 17)),
-    DataIdentifier(0xF40D, "vehicleSpeed", "number", 1, "km/h", swing=Swing(0, 110, 45)),
+    DataIdentifier(VEHICLE_SPEED_ID, "vehicleSpeed", "number", 1, "km/h", swing=Swing(20, 110, 45)),
     DataIdentifier(0xF40F, "intakeAirTemperature", "number", 1, "°C", offset=-40, swing=Swing(18, 24, 300)),
-    DataIdentifier(0xF442, "controlModuleVoltage", "number", 2, "V", scale=0.001, swing=Swing(13.8, 14.4, 8)),
+    DataIdentifier(
+        SUPPLY_VOLTAGE_ID, "controlModuleVoltage", "number", 2, "V", scale=0.001, swing=Swing(13.8, 14.4, 8)
+    ),
+    DataIdentifier(IGNITION_ID, "ignitionOn", "number", 1),
     DataIdentifier(0x2001, "idleSpeedAdaptation", "number", 2, "1/min", writable=True),
 )
 TRANSMISSION = by_id(
     DataIdentifier(0x2101, "transmissionOilTemperature", "number", 1, "°C", offset=-40, swing=Swing(70, 88, 200)),
-    DataIdentifier(0x2102, "outputShaftSpeed", "number", 2, "1/min", swing=Swing(0, 2400, 45)),
+    DataIdentifier(0x2102, "outputShaftSpeed", "number", 2, "1/min", swing=Swing(440, 2400, 45)),
 )
 BRAKES = by_id(
     *(
-        DataIdentifier(0x2201 + wheel, f"wheelSpeed{name}", "number", 2, "km/h", scale=0.01, swing=Swing(0, 110, 45))
+        DataIdentifier(0x2201 + wheel, f"wheelSpeed{name}", "number", 2, "km/h", scale=0.01, swing=Swing(20, 110, 45))
         for wheel, name in enumerate(("FrontLeft", "FrontRight", "RearLeft", "RearRight"))
     ),
     DataIdentifier(0x2210, "brakePressure", "number", 2, "bar", scale=0.1, swing=Swing(0, 60, 11)),
@@ -157,3 +171,10 @@ BODY = by_id(
     DataIdentifier(0x2302, "ambientLightBrightness", "number", 1, "%", writable=True),
     DataIdentifier(0x2303, "doorLockConfiguration", "bytes", 2, writable=True),
 )
+
+# What a vehicle that drives does by the clock, and its ignition.
+DRIVING: Mapping[int, float] = {IGNITION_ID: 1}
+PARKED: Mapping[int, float] = {
+    **DRIVING,
+    **dict.fromkeys((VEHICLE_SPEED_ID, 0x2102, *range(0x2201, 0x2205)), 0.0),
+}

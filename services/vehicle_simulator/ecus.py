@@ -1,15 +1,17 @@
 """The ECUs of a simulated vehicle. Built when first spoken to: an idle vehicle of a large fleet costs little."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from zlib import crc32
 
 from vehicle_simulator.data_identifiers import (
     BODY,
     BRAKES,
+    DRIVING,
     ENGINE,
     IDENTIFICATION,
+    PARKED,
     TRANSMISSION,
     VIN_ID,
     DataIdentifier,
@@ -114,6 +116,7 @@ class VehicleSpec:
     model: str = "E-Class"
     year: int = 2024
     stored: Mapping[int, tuple[int, ...]] | None = None
+    drives: bool = False
 
 
 class Ecu:
@@ -121,11 +124,11 @@ class Ecu:
 
     __slots__ = ("address", "data", "memory", "routines")
 
-    def __init__(self, spec: VehicleSpec, ecu_type: EcuType) -> None:
+    def __init__(self, spec: VehicleSpec, ecu_type: EcuType, measured: Callable[[], Mapping[int, float]]) -> None:
         seed = crc32(f"{spec.vin}/{ecu_type.address}".encode())
         self.address = ecu_type.address
         self.data = EcuData(
-            {**IDENTIFICATION, **ecu_type.data}, _identification(spec, ecu_type, seed), seed % 1000 / 1000
+            {**IDENTIFICATION, **ecu_type.data}, _identification(spec, ecu_type, seed), seed % 1000 / 1000, measured
         )
         self.memory = FaultMemory(_stored_faults(spec, ecu_type, seed))
         self.routines = EcuRoutines(ecu_type.routines)
@@ -139,11 +142,13 @@ class Ecu:
 class VehicleModel:
     """The ECUs of one vehicle, by address."""
 
-    __slots__ = ("_ecus", "engine_running", "spec")
+    __slots__ = ("_ecus", "engine_running", "measured", "spec")
 
     def __init__(self, spec: VehicleSpec) -> None:
         self.spec = spec
         self.engine_running = True
+        # Physical values by data identifier, of whichever ECU has it; may be replaced at any time.
+        self.measured: Mapping[int, float] = DRIVING if spec.drives else PARKED
         self._ecus: dict[int, Ecu] = {}
 
     def ecu(self, address: int) -> Ecu:
@@ -151,7 +156,7 @@ class VehicleModel:
             return ecu
         if (ecu_type := ECU_TYPES.get(address)) is None:
             raise CommandFailed("ECU_NOT_REACHABLE", f"no ECU answers at 0x{address:X}")
-        return self._ecus.setdefault(address, Ecu(self.spec, ecu_type))
+        return self._ecus.setdefault(address, Ecu(self.spec, ecu_type, lambda: self.measured))
 
     def all_ecus(self) -> list[Ecu]:
         return [self.ecu(address) for address in ECU_TYPES]

@@ -38,6 +38,8 @@ class Settings(ServiceSettings):
     seed: int = 1
     # These as well, by VIN.
     vins: CommaList = ()
+    # Of all these, those that drive; the others are parked with their engine idling.
+    driving_vehicles: CommaList = ()
     # The vehicles of the demo data as well.
     demo_data: bool = False
     ledger_file: Path | None = None

@@ -16,7 +16,7 @@ import pytest
 from websockets.sync.client import connect
 
 SOVD = [sys.executable, "-m", "sovd_cli"]
-DEMO_VIN, OFFLINE_VIN = "WDD1234567890ABCD", "WBA1122334455FFEE"
+DEMO_VIN, SECOND_VIN, OFFLINE_VIN = "WDD1234567890ABCD", "WDD0987654321ZYXW", "WBA1122334455FFEE"
 READ_DTC = ("run", "ReadDTC", "--vin", DEMO_VIN, "--param", "ecuAddress=0x10", "--json")
 
 
@@ -74,6 +74,32 @@ def events_over_websocket(url: str, command_id: str) -> list[Any]:
         ticket = http.post("/api/v1/auth/ws-ticket", headers=bearer).json()["ticket"]
     with connect(f"{url.replace('http', 'ws')}/ws/responses/{command_id}?ticket={ticket}") as events:
         return [json.loads(event) for event in events]
+
+
+def test_a_vehicle_that_drives_is_not_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRIVING_VEHICLES", SECOND_VIN)
+    with running(tmp_path) as system:
+        system.log_in()
+        assert "vehicle speed = 0 km/h" in system.sovd("command-types").stdout
+        clear = ("run", "ClearDTC", "--param", "ecuAddress=0x10", "--vin")
+        assert system.sovd(*clear, DEMO_VIN).returncode == 0
+        refused = system.sovd(*clear, SECOND_VIN)
+        assert refused.returncode != 0
+        assert re.search(r"PRECONDITION_FAILED: vehicle speed is \d+ km/h, must be 0 km/h", refused.stdout)
+        assert system.sovd("run", "ReadDTC", "--param", "ecuAddress=0x10", "--vin", SECOND_VIN).returncode == 0
+
+
+def test_a_locked_vehicle_is_changed_by_nobody_else(tmp_path: Path) -> None:
+    with running(tmp_path) as system:
+        system.log_in("admin", "admin123")
+        assert system.sovd("vehicles", "lock", DEMO_VIN, "--minutes", "1").returncode == 0
+        system.log_in()
+        refused = system.sovd("run", "ClearDTC", "--param", "ecuAddress=0x10", "--vin", DEMO_VIN)
+        assert f"VEHICLE_LOCKED: vehicle {DEMO_VIN} is locked by admin until" in refused.stderr
+        assert system.sovd(*READ_DTC).returncode == 0
+        assert "FORBIDDEN" in system.sovd("vehicles", "unlock", DEMO_VIN, "--break").stderr
+        system.log_in("admin", "admin123")
+        assert system.sovd("vehicles", "unlock", DEMO_VIN).returncode == 0
 
 
 def test_the_main_job_and_a_restart(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from command_service.domain.command import CommandClass
 from command_service.domain.lanes import lane_key
+from command_service.domain.preconditions import Comparison, Precondition
 from service_kit.uds import is_functional
 from service_kit.uds.dtc import STATUS_BITS
 
@@ -56,6 +57,17 @@ _BYTES = {
     "description": "Bytes in hexadecimal",
     "examples": ["0x0102"],
 }
+_START = {"action": "start"}
+
+
+def _preconditions(*, voltage: bool, when: Mapping[str, str] | None = None) -> tuple[Precondition, ...]:
+    """The vehicle stands, its ignition is on and, where an ECU must not lose its supply halfway, there is enough."""
+    stationary = Precondition("vehicle speed", "vehicle_speed", Comparison.EQUAL, 0, "km/h", when or {})
+    ignition = Precondition("ignition (1: on)", "ignition", Comparison.EQUAL, 1, "", when or {})
+    supply = Precondition("supply voltage", "supply_voltage", Comparison.AT_LEAST, 11.5, "V", when or {})
+    return (stationary, ignition, supply) if voltage else (stationary, ignition)
+
+
 _STATUS = _object({bit: {"type": "boolean"} for bit in STATUS_BITS} | {"raw": {"type": "string"}}, closed=False)
 _TEXT = {"type": "string"}
 _FAULT = _object(
@@ -79,6 +91,8 @@ class CommandType:
     default_timeout_seconds: int
     parameters_schema: Schema
     response_schema: Schema
+    # Where the deployment says where its vehicles keep what is looked at.
+    preconditions: tuple[Precondition, ...] = ()
 
     def lane(self, vehicle_id: str, parameters: Mapping[str, Any]) -> tuple[str, bool]:
         """Lane key and whether the command takes the vehicle exclusively; `parameters` are valid."""
@@ -118,6 +132,7 @@ _TYPES = (
         30,
         _object({"ecuAddress": _ECU}, {"dtcCode": _DTC}),
         _DONE,
+        _preconditions(voltage=False),
     ),
     CommandType(
         "ReadDataByID",
@@ -136,6 +151,7 @@ _TYPES = (
         15,
         _object({"ecuAddress": _ECU, "dataId": _DATA_ID, "value": _BYTES}),
         _DONE,
+        _preconditions(voltage=True),
     ),
     CommandType(
         "RoutineControl",
@@ -152,6 +168,7 @@ _TYPES = (
             {"parameters": _BYTES},
         ),
         _DONE,
+        _preconditions(voltage=True, when=_START),
     ),
     CommandType(
         "ECUReset",
@@ -161,6 +178,7 @@ _TYPES = (
         60,
         _object({"ecuAddress": _ECU, "resetType": {"type": "string", "enum": ["hard", "keyOffOn", "soft"]}}),
         _DONE,
+        _preconditions(voltage=False),
     ),
     CommandType(
         "StreamDataByID",

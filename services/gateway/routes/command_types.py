@@ -1,6 +1,6 @@
 """The catalogue: what can be asked of a vehicle."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
 from orjson import Fragment
@@ -11,6 +11,7 @@ from gateway.answers import answers, json_answer
 from gateway.api_types import ApiAnswer
 from gateway.app_state import app_state
 from gateway.auth import CurrentUser, current_user
+from sovd_protos.command.v1.command_pb2 import Precondition
 
 router = APIRouter(prefix="/api/v1/command-types", tags=["commands"])
 
@@ -26,7 +27,16 @@ COMMAND_TYPE_EXAMPLE = {
         "required": ["ecuAddress"],
     },
     "response_schema": {"type": "object"},
+    "preconditions": [],
 }
+
+
+class PreconditionAnswer(ApiAnswer):
+    name: str = Field(description="What is looked at, for people.")
+    comparison: Literal["=", "!=", "<", "<=", ">", ">="]
+    value: float
+    unit: str
+    when: dict[str, str] = Field(description="Only of commands with these parameters; empty: of all.")
 
 
 class CommandTypeAnswer(ApiAnswer):
@@ -37,6 +47,9 @@ class CommandTypeAnswer(ApiAnswer):
     default_timeout_seconds: int
     parameters_schema: dict[str, Any] = Field(description="JSON Schema 2020-12 of `command_params`.")
     response_schema: dict[str, Any] = Field(description="JSON Schema 2020-12 of each response.")
+    preconditions: list[PreconditionAnswer] = Field(
+        description="What is read from the vehicle right before it is handed such a command, and must hold."
+    )
 
 
 class CommandTypeList(ApiAnswer):
@@ -56,7 +69,18 @@ async def list_command_types(request: Request, _: Annotated[CurrentUser, Depends
             "default_timeout_seconds": kind.default_timeout_seconds,
             "parameters_schema": Fragment(kind.parameters_schema),
             "response_schema": Fragment(kind.response_schema),
+            "preconditions": [_precondition_json(precondition) for precondition in kind.preconditions],
         }
         for kind in found
     ]
     return json_answer({"items": items})
+
+
+def _precondition_json(precondition: Precondition) -> dict[str, Any]:
+    return {
+        "name": precondition.name,
+        "comparison": precondition.comparison,
+        "value": precondition.value,
+        "unit": precondition.unit,
+        "when": dict(precondition.when),
+    }

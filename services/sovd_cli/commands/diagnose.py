@@ -26,13 +26,20 @@ def command_types(as_json: JsonOption = False) -> None:
         for kind in found:
             print_json(kind)
         return
-    rows = ((kind["name"], _parameters(kind), kind.get("description")) for kind in found)
-    print_table(("name", "parameters (* required)", "what it does"), rows, "no command types")
+    rows = ((kind["name"], _parameters(kind), kind.get("description"), _preconditions(kind)) for kind in found)
+    print_table(("name", "parameters (* required)", "what it does", "needs"), rows, "no command types")
 
 
 def _command_types(api: Api) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = api.get("/api/v1/command-types")["items"]
     return found
+
+
+def _preconditions(kind: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{one['name']} {one['comparison']} {one['value']:g} {one['unit']}".rstrip()
+        for one in kind.get("preconditions", [])
+    )
 
 
 def _parameters(kind: dict[str, Any]) -> str:

@@ -82,6 +82,9 @@ def simulate(
     connector: Annotated[str, typer.Option(help="Where they dial in, host:port.")] = "localhost:50052",
     seed: Annotated[int, typer.Option(help="The same seed gives the same VINs.")] = 1,
     vin: Annotated[list[str] | None, typer.Option(help="This one as well. Repeat it.")] = None,
+    driving: Annotated[
+        list[str] | None, typer.Option(metavar="VIN", help="Drives, where the others are parked. Repeat it.")
+    ] = None,
     fault: Annotated[
         list[str] | None, typer.Option(help="What goes wrong, as in slow:seconds=2 or silent:vin=…. Repeat it.")
     ] = None,
@@ -109,6 +112,7 @@ def simulate(
         "CONNECTOR_ADDRESS": connector,
         "SEED": str(seed),
         "VINS": ",".join(vin or []),
+        "DRIVING_VEHICLES": ",".join(driving or []),
         "FAULTS": ";".join(fault or []),
         "LEDGER_FILE": str(ledger or ""),
         "DOIP_PORT": "" if doip_port is None else str(doip_port),

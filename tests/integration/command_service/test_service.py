@@ -38,6 +38,9 @@ async def broker() -> MemoryBroker:
 async def service(tmp_path: Path, broker: MemoryBroker) -> AsyncIterator[tuple[CommandService, InMemoryLiveEvents]]:
     url = f"sqlite:///{tmp_path / 'commands.db'}"
     await migrate(url)
+    preconditions = tmp_path / "preconditions.json"
+    signals = {"vehicle_speed": {"ecuAddress": "0x10", "dataId": "0xF40D"}}
+    preconditions.write_text(json.dumps({"vehicles": [{"vin": VIN[:3], "signals": signals}]}))
     settings = Settings(
         database_url=url,
         redis_url="redis://unused",
@@ -47,6 +50,7 @@ async def service(tmp_path: Path, broker: MemoryBroker) -> AsyncIterator[tuple[C
         grpc_port=0,
         metrics_port=0,
         drain_seconds=2,
+        preconditions_file=preconditions,
     )
     live = InMemoryLiveEvents()
     async with compose(settings, messaging=MemoryMessaging(broker), live_events=live) as running:
@@ -108,6 +112,24 @@ async def test_a_command_from_submit_to_its_last_event(client: Client) -> None:
     )
     assert [event.sequence_number for event in updates.updates[0].events] == [1, 0]
     assert updates.updates[0].traceparent == traceparent
+
+
+async def test_what_changes_a_vehicle_goes_with_what_must_hold_before(client: Client) -> None:
+    vehicle_id, connector = await client.vehicle(), Connector(client)
+    await connector.attach()
+    await connector.open_session()
+    await client.submit(vehicle_id, "ClearDTC")
+    dispatched, _ = await connector.claim()
+    assert [(one.name, one.comparison, one.value) for one in dispatched.preconditions] == [
+        ("vehicle speed", "=", 0),
+        ("ignition (1: on)", "=", 1),
+    ]
+    speed = connector_pb2.Reading(ecu_address=0x10, data_id=0xF40D, scale=1)
+    assert [one.reading for one in dispatched.preconditions if one.HasField("reading")] == [speed]
+    types = await client.commands.ListCommandTypes(command_pb2.ListCommandTypesRequest())
+    visible = {kind.name: [one.name for one in kind.preconditions] for kind in types.command_types}
+    assert visible["ClearDTC"] == ["vehicle speed", "ignition (1: on)"]
+    assert visible["ReadDTC"] == []
 
 
 async def test_a_negative_response_is_told_with_its_name(client: Client) -> None:

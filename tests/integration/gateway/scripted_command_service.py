@@ -93,6 +93,7 @@ class ScriptedCommandService(command_pb2_grpc.CommandServiceServicer):
     async def ListCommandTypes(self, request: Any, context: Any) -> pb.ListCommandTypesResponse:
         schema = json.dumps({"type": "object", "required": ["ecuAddress"]})
         kind = pb.CommandType(name="ReadDTC", command_class="read", parameters_schema=schema, response_schema="{}")
+        kind.preconditions.add(name="vehicle speed", comparison="=", unit="km/h", when={"action": "start"})
         return pb.ListCommandTypesResponse(command_types=[kind])
 
     def _be_there(self) -> None:

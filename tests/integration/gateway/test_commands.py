@@ -266,6 +266,8 @@ async def test_the_catalogue_is_the_command_services(http: httpx.AsyncClient) ->
     (kind,) = (await http.get("/api/v1/command-types")).json()["items"]
     assert kind["name"] == "ReadDTC"
     assert kind["parameters_schema"] == {"type": "object", "required": ["ecuAddress"]}
+    stationary = {"name": "vehicle speed", "comparison": "=", "value": 0.0, "unit": "km/h", "when": {"action": "start"}}
+    assert kind["preconditions"] == [stationary]
 
 
 async def test_every_call_is_documented_with_an_example(http: httpx.AsyncClient) -> None:

@@ -16,8 +16,10 @@ from prometheus_client import REGISTRY
 from command_service import observation
 from command_service.dispatch import Dispatcher, WokenVehicles
 from command_service.domain.command import Command, Status
+from command_service.domain.preconditions import PreconditionRules
 from command_service.domain.results import Evidence
 from command_service.use_cases.dispatch_commands import DispatchCommands
+from command_service.use_cases.find_preconditions import FindPreconditions
 from command_service.use_cases.ports import Storage
 from service_kit.logging import configure_logging
 from service_kit.messaging.port import Messaging, OutgoingMessage, PublishError, Unroutable
@@ -173,7 +175,9 @@ async def dispatched(*commands: Command) -> tuple[Broker, Dispatch]:
         if command.status is Status.PENDING:
             command.dispatch(f"c{number}", 1, START)
     broker, dispatch, woken = Broker(), Dispatch(list(commands)), WokenVehicles()
-    dispatcher = Dispatcher(cast("DispatchCommands", dispatch), cast("Storage", None), woken, cast("Messaging", broker))
+    nowhere = cast("Storage", None)
+    none_needed = FindPreconditions(nowhere, PreconditionRules())
+    dispatcher = Dispatcher(cast("DispatchCommands", dispatch), none_needed, nowhere, woken, cast("Messaging", broker))
     running = asyncio.create_task(dispatcher.run())
     woken.wake([VEHICLE])
     await until(lambda: dispatch.taken_back)

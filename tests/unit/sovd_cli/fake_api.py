@@ -33,6 +33,7 @@ READ_DTC = {
         "required": ["ecuAddress"],
         "additionalProperties": False,
     },
+    "preconditions": [{"name": "supply voltage", "comparison": ">=", "value": 11.5, "unit": "V", "when": {}}],
 }
 COMMAND = {
     "command_id": COMMAND_ID,

@@ -73,6 +73,7 @@ def test_a_vehicle_that_is_dialled_is_added_with_its_address(sovd: Sovd, api: Fa
 
 def test_command_types(sovd: Sovd) -> None:
     assert "ecuAddress*, statusMask" in sovd("command-types").out
+    assert "supply voltage >= 11.5 V" in sovd("command-types").out
     assert sovd("command-types", "--json").documents == [READ_DTC]
 
 

@@ -739,6 +739,7 @@ class CommandType(_message.Message):
     COMMAND_CLASS_FIELD_NUMBER: _builtins.int
     REPEATABLE_FIELD_NUMBER: _builtins.int
     DEFAULT_TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
+    PRECONDITIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     description: _builtins.str
     parameters_schema: _builtins.str
@@ -747,6 +748,8 @@ class CommandType(_message.Message):
     command_class: _builtins.str
     repeatable: _builtins.bool
     default_timeout_seconds: _builtins.int
+    @_builtins.property
+    def preconditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Precondition]: ...
     def __init__(
         self,
         *,
@@ -757,14 +760,73 @@ class CommandType(_message.Message):
         command_class: _builtins.str = ...,
         repeatable: _builtins.bool = ...,
         default_timeout_seconds: _builtins.int = ...,
+        preconditions: _abc.Iterable[Global___Precondition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_class", b"command_class", "default_timeout_seconds", b"default_timeout_seconds", "description", b"description", "name", b"name", "parameters_schema", b"parameters_schema", "repeatable", b"repeatable", "response_schema", b"response_schema"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_class", b"command_class", "default_timeout_seconds", b"default_timeout_seconds", "description", b"description", "name", b"name", "parameters_schema", b"parameters_schema", "preconditions", b"preconditions", "repeatable", b"repeatable", "response_schema", b"response_schema"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommandType: _TypeAlias = CommandType  # noqa: Y015
+
+@_typing.final
+class Precondition(_message.Message):
+    """What must hold of a vehicle right before it is handed such a command."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class WhenEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COMPARISON_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    WHEN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As people call what is looked at: "vehicle speed"."""
+    comparison: _builtins.str
+    """"=", "!=", "<", "<=", ">" or ">="."""
+    value: _builtins.float
+    unit: _builtins.str
+    @_builtins.property
+    def when(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only of commands with these parameters; empty: of all."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        comparison: _builtins.str = ...,
+        value: _builtins.float = ...,
+        unit: _builtins.str = ...,
+        when: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "name", b"name", "unit", b"unit", "value", b"value", "when", b"when"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Precondition: _TypeAlias = Precondition  # noqa: Y015
 
 @_typing.final
 class ListCommandTypesResponse(_message.Message):

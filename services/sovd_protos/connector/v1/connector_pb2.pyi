@@ -756,6 +756,7 @@ class DispatchedCommand(_message.Message):
     EXPIRES_AT_US_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     STREAM_DURATION_MS_FIELD_NUMBER: _builtins.int
+    PRECONDITIONS_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     dispatch_number: _builtins.int
     vehicle_id: _builtins.str
@@ -768,6 +769,10 @@ class DispatchedCommand(_message.Message):
     traceparent: _builtins.str
     stream_duration_ms: _builtins.int
     """The timeout is the gap between answers, and this caps the whole (0: no cap beyond the timeout)."""
+    @_builtins.property
+    def preconditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Precondition]:
+        """What must hold of the vehicle: read from it after the claim, and nothing is handed over unless all of it holds."""
+
     def __init__(
         self,
         *,
@@ -782,14 +787,86 @@ class DispatchedCommand(_message.Message):
         expires_at_us: _builtins.int = ...,
         traceparent: _builtins.str = ...,
         stream_duration_ms: _builtins.int = ...,
+        preconditions: _abc.Iterable[Global___Precondition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "command_name", b"command_name", "command_params", b"command_params", "dispatch_number", b"dispatch_number", "expires_at_us", b"expires_at_us", "repeatable", b"repeatable", "session_epoch", b"session_epoch", "stream_duration_ms", b"stream_duration_ms", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent", "vehicle_id", b"vehicle_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "command_name", b"command_name", "command_params", b"command_params", "dispatch_number", b"dispatch_number", "expires_at_us", b"expires_at_us", "preconditions", b"preconditions", "repeatable", b"repeatable", "session_epoch", b"session_epoch", "stream_duration_ms", b"stream_duration_ms", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent", "vehicle_id", b"vehicle_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DispatchedCommand: _TypeAlias = DispatchedCommand  # noqa: Y015
+
+@_typing.final
+class Precondition(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COMPARISON_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As people call what is looked at: "vehicle speed"."""
+    comparison: _builtins.str
+    """"=", "!=", "<", "<=", ">" or ">="."""
+    value: _builtins.float
+    unit: _builtins.str
+    @_builtins.property
+    def reading(self) -> Global___Reading:
+        """Where this vehicle keeps it. Absent: nobody has said, so it cannot be read."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        comparison: _builtins.str = ...,
+        value: _builtins.float = ...,
+        unit: _builtins.str = ...,
+        reading: Global___Reading | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reading", b"reading"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "name", b"name", "reading", b"reading", "unit", b"unit", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Precondition: _TypeAlias = Precondition  # noqa: Y015
+
+@_typing.final
+class Reading(_message.Message):
+    """A data identifier of an ECU. Its bytes are an unsigned number (big endian): of its bits those in `mask` (0: all), times
+    `scale`, plus `offset`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ECU_ADDRESS_FIELD_NUMBER: _builtins.int
+    DATA_ID_FIELD_NUMBER: _builtins.int
+    SCALE_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
+    ecu_address: _builtins.int
+    data_id: _builtins.int
+    scale: _builtins.float
+    offset: _builtins.float
+    mask: _builtins.int
+    def __init__(
+        self,
+        *,
+        ecu_address: _builtins.int = ...,
+        data_id: _builtins.int = ...,
+        scale: _builtins.float = ...,
+        offset: _builtins.float = ...,
+        mask: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_id", b"data_id", "ecu_address", b"ecu_address", "mask", b"mask", "offset", b"offset", "scale", b"scale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reading: _TypeAlias = Reading  # noqa: Y015
 
 @_typing.final
 class ControlMessage(_message.Message):

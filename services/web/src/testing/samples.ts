@@ -32,6 +32,7 @@ export function aCommandType(changes: Partial<CommandType> = {}): CommandType {
       additionalProperties: false,
     },
     response_schema: {},
+    preconditions: [],
     ...changes,
   };
 }

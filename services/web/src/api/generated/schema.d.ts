@@ -866,6 +866,11 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
+             * Preconditions
+             * @description What is read from the vehicle right before it is handed such a command, and must hold.
+             */
+            preconditions: components["schemas"]["PreconditionAnswer"][];
+            /**
              * Repeatable
              * @description Tried again when an attempt fails; others reach a vehicle at most once.
              */
@@ -1131,6 +1136,30 @@ export interface components {
         PasswordReset: {
             /** New Password */
             new_password: string;
+        };
+        /** PreconditionAnswer */
+        PreconditionAnswer: {
+            /**
+             * Comparison
+             * @enum {string}
+             */
+            comparison: "=" | "!=" | "<" | "<=" | ">" | ">=";
+            /**
+             * Name
+             * @description What is looked at, for people.
+             */
+            name: string;
+            /** Unit */
+            unit: string;
+            /** Value */
+            value: number;
+            /**
+             * When
+             * @description Only of commands with these parameters; empty: of all.
+             */
+            when: {
+                [key: string]: string;
+            };
         };
         /**
          * Problem
@@ -2783,6 +2812,7 @@ export interface operations {
                      *             ],
                      *             "type": "object"
                      *           },
+                     *           "preconditions": [],
                      *           "repeatable": true,
                      *           "response_schema": {
                      *             "type": "object"

@@ -14,6 +14,9 @@ const MEANINGS: Readonly<Record<string, string>> = {
   EXPIRED_STARVED: 'Other commands for this ECU went first until this one expired. The vehicle never got it.',
   EXPIRED_LOCKED: 'Somebody else had locked the vehicle. It never got the command.',
   VEHICLE_TIMEOUT: 'The vehicle was reached, but did not answer in time.',
+  PRECONDITION_FAILED: 'The vehicle is not as it must be for this command. It never got it.',
+  PRECONDITION_UNKNOWN:
+    'Whether the vehicle is as it must be for this command could not be found out. It never got it.',
   NEGATIVE_RESPONSE: 'The ECU refused.',
 };
 

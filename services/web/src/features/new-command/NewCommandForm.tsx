@@ -16,6 +16,7 @@ import { ParameterForm } from './ParameterForm';
 import { keepShared } from './keepShared';
 import type { Params } from './schemaValidator';
 import { parameterErrors } from './serverErrors';
+import { PreconditionList } from './PreconditionList';
 import { SubmitConfirmation } from './SubmitConfirmation';
 import { useSubmit } from './useSubmit';
 import { VehiclePicker } from '../vehicles/VehiclePicker';
@@ -118,6 +119,7 @@ function Details({ type, vehicle, params, onParams, onVehicleMissing }: DetailsP
           defaultTimeout={type.default_timeout_seconds}
           onChange={setOptions}
         />
+        <PreconditionList type={type} params={params} />
         {vehicle !== null && <LockNotice vehicle={vehicle} type={type} />}
         {vehicle !== null && <OfflineNotice vehicle={vehicle} expirySeconds={options.expiry} />}
         {error !== null && <Alert severity="error">{describeProblem(error)}</Alert>}

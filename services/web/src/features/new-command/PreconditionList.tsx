@@ -1,0 +1,28 @@
+import Typography from '@mui/material/Typography';
+import type { CommandType } from '../../api/client';
+import type { Params } from './schemaValidator';
+
+const COMPARISONS: Readonly<Record<string, string>> = {
+  '=': '',
+  '!=': 'not ',
+  '<': 'less than ',
+  '<=': 'at most ',
+  '>': 'more than ',
+  '>=': 'at least ',
+};
+
+/** What is read from the vehicle right before it gets this command, and must hold. */
+export function PreconditionList({ type, params }: { type: CommandType; params: Params }) {
+  const asked = type.preconditions.filter(({ when }) =>
+    Object.entries(when).every(([name, value]) => params[name] === value),
+  );
+  if (asked.length === 0) return null;
+  const texts = asked.map(({ name, comparison, value, unit }) =>
+    `${name} must be ${COMPARISONS[comparison]}${value} ${unit}`.trim(),
+  );
+  return (
+    <Typography variant="body2" color="textSecondary">
+      Looked at right before the vehicle gets it: {texts.join('; ')}. Otherwise it is refused.
+    </Typography>
+  );
+}
