@@ -1,5 +1,7 @@
 """The services start with what the chart gives them: their own settings classes say whether it is enough and right."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from pydantic_settings import BaseSettings
 import command_service.settings
 import vehicle_connector.settings
 import vehicle_simulator.settings
+from command_service.preconditions_file import load_preconditions
 from gateway.settings import GatewaySettings
 from tests.deploy.chart import CHART, LOCAL, PRODUCTION, VALUE_FILES, Rendered, render
 
@@ -67,6 +70,21 @@ def test_no_variable_is_one_that_nobody_reads(chart: Rendered, component: str) -
     known = {name.upper() for name in SETTINGS[component].model_fields}
     others = {name for name in chart.workload(component).environment(chart) if not name.startswith("OTEL_")}
     assert others - known <= {"POD_NAME"}
+
+
+def test_the_preconditions_of_an_operator_are_a_file_that_the_command_service_reads(tmp_path: Path) -> None:
+    signals = {"vehicle_speed": {"ecuAddress": "0x10", "dataId": "0xF40D"}}
+    chart = render((), f"commandService.preconditions={json.dumps({'vehicles': [{'vin': 'WDD', 'signals': signals}]})}")
+    service = chart.workload("command-service")
+    path = Path(service.environment(chart)["PRECONDITIONS_FILE"])
+    (mount,) = (one for one in service.container["volumeMounts"] if one["mountPath"] == str(path.parent))
+    (volume,) = (one for one in service.pod["volumes"] if one["name"] == mount["name"])
+    stored = chart.get("ConfigMap", volume["configMap"]["name"])["data"][path.name]
+    (tmp_path / path.name).write_text(stored)
+    required = load_preconditions(tmp_path / path.name).required("ECUReset", {}, "WDD1234567890ABCD")
+    assert [reading and reading.data_id for _, reading in required] == [0xF40D, None]
+    without = render().workload("command-service")
+    assert "PRECONDITIONS_FILE" not in without.environment(render())
 
 
 @pytest.mark.parametrize("component", [*SETTINGS, "migrations", "simulator"])

@@ -1,6 +1,7 @@
 {{/*
 A component's Deployment. A dictionary: root; component; values (of the component); ports ({name: number}); probes and
-env, rendered; service (a Python service: has configuration, metrics and TLS).
+env, rendered; service (a Python service: has configuration, metrics and TLS); files (a ConfigMap of files, by its part
+of the name, or nothing).
 */}}
 {{- define "sovd.deployment" -}}
 {{- $root := .root -}}{{- $values := .values -}}{{- $id := list .root .component -}}
@@ -91,12 +92,19 @@ spec:
             {{- if and .service $root.Values.grpcTls.enabled }}
             - { name: grpc-tls, mountPath: /etc/sovd/grpc-tls, readOnly: true }
             {{- end }}
+            {{- if .files }}
+            - { name: files, mountPath: /etc/sovd/files, readOnly: true }
+            {{- end }}
       volumes:
         - name: tmp
           emptyDir: { sizeLimit: 64Mi }
         {{- if and .service $root.Values.grpcTls.enabled }}
         - name: grpc-tls
           secret: { secretName: {{ $root.Values.grpcTls.secretName }} }
+        {{- end }}
+        {{- with .files }}
+        - name: files
+          configMap: { name: {{ include "sovd.name" (list $root .) }} }
         {{- end }}
 {{- end -}}
 
