@@ -17,7 +17,8 @@ import type { AuditEntry } from './queries';
 
 export function AuditTable({ entries }: { entries: readonly AuditEntry[] }) {
   return (
-    <TableContainer tabIndex={0} role="region" aria-label="Audit trail">
+    // What is hidden in it is placed within it: else a table that is scrolled would widen the page.
+    <TableContainer tabIndex={0} role="region" aria-label="Audit trail" sx={{ position: 'relative' }}>
       <Table size="small">
         <TableHead>
           <TableRow>
