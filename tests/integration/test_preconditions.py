@@ -1,13 +1,16 @@
-"""Preconditions over all three links: a simulated vehicle, the connector, a command that would change the vehicle."""
+"""Preconditions over every link: a simulated vehicle, the connector, a command that would change the vehicle."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from pydantic import SecretStr
 
+from service_kit.vehicle_credential import vehicle_credential
 from sovd_protos.connector.v1 import connector_pb2 as wire
 from tests.integration.sovd.bench import address_of
 from tests.support.waiting import until
@@ -16,6 +19,8 @@ from tests.unit.vehicle_connector.fake_command_service import vehicle_id_of
 from tests.unit.vehicle_connector.ids import C1, C2
 from tests.unit.vehicle_connector.scripted_vehicle import CREDENTIAL_SECRET
 from tests.unit.vehicle_simulator.conftest import QUICK
+from vehicle_agent.composition import compose
+from vehicle_agent.settings import Settings
 from vehicle_connector import preconditions
 from vehicle_session.connections import Connections
 from vehicle_simulator.data_identifiers import IGNITION_ID, PARKED, SUPPLY_VOLTAGE_ID, VEHICLE_SPEED_ID
@@ -85,6 +90,21 @@ async def _by_doip(world: World, fleet: Fleet, stack: AsyncExitStack) -> None:
     _assign(world, "doip", f"127.0.0.1:{entity.port}")
 
 
+async def _by_agent(world: World, fleet: Fleet, stack: AsyncExitStack) -> None:
+    entity = fleet[VIN].doip
+    assert entity is not None
+    await entity.start("127.0.0.1", 0)
+    agent = Settings(
+        connector_address=f"127.0.0.1:{world.connector.session_port}",
+        vehicle_vin=VIN,
+        vehicle_credential=SecretStr(vehicle_credential(CREDENTIAL_SECRET, VIN)),
+        doip_address=f"127.0.0.1:{entity.port}",
+        state_dir=Path(stack.enter_context(TemporaryDirectory())),
+        drain_seconds=1,
+    )
+    await stack.enter_async_context(compose(agent))
+
+
 async def _by_sovd(world: World, fleet: Fleet, stack: AsyncExitStack) -> None:
     server = SovdServer({VIN: fleet[VIN].model}, fleet.ledger, fleet.faults, port=0)
     await stack.enter_async_context(_served(server))
@@ -105,7 +125,7 @@ def _assign(world: World, kind: str, address: str) -> None:
     world.service.assign(wire.DialledVehicle(vehicle_id=vehicle_id_of(VIN), vin=VIN, link_kind=kind, address=address))
 
 
-@pytest.fixture(params=[_dials_in, _by_doip, _by_sovd], ids=["session", "doip", "sovd"])
+@pytest.fixture(params=[_dials_in, _by_doip, _by_sovd, _by_agent], ids=["session", "doip", "sovd", "agent"])
 async def vehicle(request: pytest.FixtureRequest, worlds: Worlds, tmp_path: Path) -> AsyncIterator[Vehicle]:
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(worlds(redial_max_seconds=0.05))
