@@ -149,8 +149,9 @@ def _is_before(moment: datetime | None, other: datetime) -> bool:
 def _why_expired(command: Command, vehicle: Vehicle | None, queue: Collection[QueueEntry]) -> tuple[str, str]:
     if vehicle is None or not vehicle.reachable:
         return "EXPIRED_OFFLINE", "the vehicle did not come online before the command expired"
-    if vehicle.lock is not None and vehicle.lock.holds_back(command.user_id, command.command_class, command.expires_at):
-        return "EXPIRED_LOCKED", f"{vehicle.lock.owner} had locked the vehicle until the command expired"
+    lock, end = vehicle.lock, command.expires_at
+    if lock is not None and lock.taken_at < end and lock.holds_back(command.user_id, command.command_class, end):
+        return "EXPIRED_LOCKED", f"{lock.owner} had locked the vehicle until the command expired"
     others = [entry for entry in queue if entry.command_id != command.command_id and _is_in_the_way(entry, command)]
     if others:
         return (

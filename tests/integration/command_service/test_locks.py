@@ -209,6 +209,21 @@ async def test_a_command_that_expires_meanwhile_says_why(world: World) -> None:
     assert command.error_message == "engineer had locked the vehicle until the command expired"
 
 
+async def test_a_lock_that_is_taken_after_the_expiry_is_not_its_reason(world: World) -> None:
+    vehicle_id = await world.vehicle()
+    await world.online()
+    theirs = await world.submit(vehicle_id, "ClearDTC", actor=OTHER, expires_in_seconds=1)
+
+    async def expired() -> bool:
+        async with world.storage.reading() as uow:
+            return await uow.commands.expired(1) == [theirs.command_id]
+
+    await until_it(expired, 5)
+    await world.locks.take(ENGINEER, vehicle_id)
+    assert await world.recover.expire_waiting() == 1
+    assert (await world.command(theirs.command_id)).error_code == "EXPIRED"
+
+
 async def test_one_that_never_left_its_connector_is_held_back_when_it_returns(world: World) -> None:
     vehicle_id = await world.vehicle()
     await world.online()

@@ -127,7 +127,17 @@ def test_migrate_that_fails_is_one_line(stranger: Sovd, tmp_path: Path) -> None:
     assert len(ran.err.splitlines()) == 1
 
 
-SIMULATOR_SETTINGS = ("VEHICLES", "CONNECTOR_ADDRESS", "SEED", "VINS", "FAULTS", "LEDGER_FILE", "DOIP_PORT", "DIAL_IN")
+SIMULATOR_SETTINGS = (
+    "VEHICLES",
+    "CONNECTOR_ADDRESS",
+    "SEED",
+    "VINS",
+    "DRIVING_VEHICLES",
+    "FAULTS",
+    "LEDGER_FILE",
+    "DOIP_PORT",
+    "DIAL_IN",
+)
 
 
 def forget_simulator_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,13 +151,15 @@ def test_simulate_hands_its_options_to_the_simulator(stranger: Sovd, monkeypatch
     seen: dict[str, str] = {}
     forget_simulator_settings(monkeypatch)
     monkeypatch.setattr("vehicle_simulator.__main__.main", lambda: seen.update(os.environ))
-    ran = stranger("simulate", "--vehicles", "3", "--connector", "h:1", "--vin", "A", "--vin", "B", "--fault", "silent")
+    vehicles = ("--vehicles", "3", "--vin", "A", "--vin", "B", "--driving", "B")
+    ran = stranger("simulate", *vehicles, "--connector", "h:1", "--fault", "silent")
     assert ran.code == 0
     assert {name: seen.get(name) for name in SIMULATOR_SETTINGS} == {
         "VEHICLES": "3",
         "CONNECTOR_ADDRESS": "h:1",
         "SEED": "1",
         "VINS": "A,B",
+        "DRIVING_VEHICLES": "B",
         "FAULTS": "silent",
         "LEDGER_FILE": None,
         "DOIP_PORT": None,
