@@ -2,8 +2,7 @@
 
 import json
 import re
-
-import orjson
+from typing import NoReturn
 
 MAX_RESPONSE_BYTES = 256 * 1024
 _MAX_MESSAGE = 1000
@@ -12,13 +11,21 @@ _LARGEST_NRC = 0xFF
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+# NaN and Infinity are Python's, not JSON's: a browser would choke on them.
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
 def complaint_about(response: str) -> str | None:
     """None for one JSON object of at most 256 KiB; else why not, with the beginning of what came."""
     if len(response) * 4 > MAX_RESPONSE_BYTES and len(response.encode()) > MAX_RESPONSE_BYTES:
         return f"larger than {MAX_RESPONSE_BYTES} bytes: {_quote(response)}"
     try:
-        value = orjson.loads(response)
-    except orjson.JSONDecodeError as error:
+        value = _decode(response)
+    except (ValueError, RecursionError) as error:
         return f"not JSON ({str(error)[:100]}): {_quote(response)}"
     return None if isinstance(value, dict) else f"not a JSON object: {_quote(response)}"
 
