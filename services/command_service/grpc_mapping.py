@@ -142,7 +142,7 @@ def vehicle_to_proto(vehicle: Vehicle) -> vehicle_pb2.Vehicle:
         link=vehicle_pb2.Link(kind=vehicle.link_kind, address=vehicle.link_address),
         connection_status=vehicle.connection_status,
         last_seen_at_us=to_microseconds(vehicle.last_seen_at),
-        ecus=[vehicle_pb2.Ecu(address=ecu.address, name=ecu.name) for ecu in vehicle.ecus],
+        ecus=[_ecu_to_proto(ecu) for ecu in vehicle.ecus],
         created_at_us=to_microseconds(vehicle.created_at),
         lock=None if vehicle.lock is None else _lock_to_proto(vehicle.lock),
     )
@@ -155,6 +155,11 @@ def _lock_to_proto(lock: DiagnosticLock) -> vehicle_pb2.Lock:
         taken_at_us=to_microseconds(lock.taken_at),
         expires_at_us=to_microseconds(lock.expires_at),
     )
+
+
+def _ecu_to_proto(ecu: Ecu) -> vehicle_pb2.Ecu:
+    seen_at_us = to_microseconds(ecu.seen_at)
+    return vehicle_pb2.Ecu(address=ecu.address, name=ecu.name, facts=ecu.facts, seen_at_us=seen_at_us)
 
 
 def ecu_from_proto(ecu: vehicle_pb2.Ecu) -> Ecu:

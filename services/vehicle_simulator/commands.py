@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service_kit.uds import is_functional
+from service_kit.uds.identification import FACTS
 from vehicle_simulator.data_identifiers import data_json, to_json
 from vehicle_simulator.ecus import ENGINE_ADDRESS, Ecu, VehicleModel
 from vehicle_simulator.failures import (
@@ -55,6 +56,9 @@ def answers(vehicle: VehicleModel, command_name: str, params: Params, now: float
     handler = _HANDLERS.get(command_name)
     if handler is None:
         raise CommandFailed("UNSUPPORTED_COMMAND", f"this vehicle does not know {command_name!r}")
+    if handler is _scan:
+        found = [response for ecu in vehicle.all_ecus() for response in _scan(vehicle, ecu, params, now)]
+        return [*found, f'{{"count":{len(found)}}}']
     address = int(_matching(params, "ecuAddress", _ADDRESS), 16)
     if is_functional(address):
         responses = _ask_all(handler, vehicle, params, now)
@@ -143,6 +147,15 @@ def _ecu_reset(vehicle: VehicleModel, ecu: Ecu, params: Params, now: float) -> l
     return [f'{{"ecuAddress":"0x{ecu.address:X}","resetType":"{reset_type}"}}']
 
 
+def _scan(vehicle: VehicleModel, ecu: Ecu, params: Params, now: float) -> list[str]:
+    known = {definition.id: definition for definition in ecu.data.definitions()}
+    said: dict[str, object] = {"ecuAddress": f"0x{ecu.address:X}"}
+    for fact, data_ids in FACTS.items():
+        for data_id in (data_id for data_id in reversed(data_ids) if data_id in known):
+            said[fact] = known[data_id].value(ecu.data.read(data_id, now))
+    return [to_json(said)]
+
+
 def _data(ecu: Ecu, data_id: int, now: float) -> str:
     return data_json(ecu.address, ecu.data.definition(data_id), ecu.data.read(data_id, now))
 
@@ -181,5 +194,6 @@ _HANDLERS: dict[str, _Handler] = {
     "WriteDataByID": _write_data,
     "RoutineControl": _routine_control,
     "ECUReset": _ecu_reset,
+    "ScanECUs": _scan,
 }
 COMMAND_NAMES = frozenset((*_HANDLERS, "StreamDataByID"))

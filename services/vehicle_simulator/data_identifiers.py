@@ -136,10 +136,13 @@ def by_id(*definitions: DataIdentifier) -> dict[int, DataIdentifier]:
 IDENTIFICATION = by_id(
     DataIdentifier(0xF186, "activeDiagnosticSession", "number", 1),
     _text(0xF187, "vehicleManufacturerSparePartNumber", 10),
+    _text(0xF188, "vehicleManufacturerECUSoftwareNumber", 12),
     _text(0xF189, "vehicleManufacturerECUSoftwareVersionNumber", 8),
     _text(0xF18C, "ECUSerialNumber", 12),
     _text(VIN_ID, "VIN", 17),
     _text(0xF191, "vehicleManufacturerECUHardwareNumber", 10),
+    _text(0xF193, "systemSupplierECUHardwareVersionNumber", 8),
+    _text(0xF197, "systemNameOrEngineType", 16),
     _text(0xF198, "repairShopCodeOrTesterSerialNumber", 16, writable=True),
     DataIdentifier(0xF199, "programmingDate", "bytes", 4, writable=True),
 )

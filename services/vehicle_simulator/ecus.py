@@ -36,6 +36,7 @@ class EcuType:
     routines: Mapping[int, Routine] = field(default_factory=dict)
     software_version: str = "4.12.0"
     hardware_number: str = "A000901HW3"
+    hardware_version: str = "03.01"
 
 
 SELF_TEST = Routine(0x0301, "selfTest", duration_s=2.0, results=b"\x00\x64", stoppable=True)
@@ -167,9 +168,12 @@ def _identification(spec: VehicleSpec, ecu_type: EcuType, seed: int) -> dict[int
         VIN_ID: spec.vin.encode(),
         0xF186: b"\x01",
         0xF187: ecu_type.part_number.encode(),
+        0xF188: f"{ecu_type.part_number}SW".encode(),
         0xF189: ecu_type.software_version.encode(),
         0xF18C: f"SN{seed:010d}".encode(),
         0xF191: ecu_type.hardware_number.encode(),
+        0xF193: ecu_type.hardware_version.encode(),
+        0xF197: ecu_type.name.encode(),
         0xF198: b"FACTORY",
         0xF199: bytes.fromhex(f"{spec.year:04d}0315"),
         0x2001: b"\x02\xee",

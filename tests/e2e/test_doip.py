@@ -63,7 +63,7 @@ class Fleet:
         body = {
             "vehicle_id": self.vehicle()["vehicle_id"],
             "command_name": name,
-            "command_params": {"ecuAddress": "0x10"} | params,
+            "command_params": ({} if name == "ScanECUs" else {"ecuAddress": "0x10"}) | params,
         }
         path = f"/commands/{self._api.post('/commands', json=body).json()['command_id']}"
         wait_for(lambda: self._api.get(path).json()["completed_at"])
@@ -89,6 +89,10 @@ def test_a_vehicle_on_doip_is_dialled_diagnosed_and_seen_to_leave(tmp_path: Path
 def diagnose(fleet: Fleet, port: int) -> None:
     wait_for(lambda: fleet.status() == "online", 60)
     assert fleet.vehicle()["link"] == {"kind": "doip", "address": f"127.0.0.1:{port}"}
+    assert fleet.vehicle()["ecus"] == []
+    assert fleet.completed("ScanECUs")[-1] == {"count": 6}
+    engine, *_ = fleet.vehicle()["ecus"]
+    assert (engine["address"], engine["name"], engine["part_number"], engine["vin"]) == ("0x10", "ECM", "A2749004", VIN)
     *faults, count = fleet.completed("ReadDTC")
     assert [fault["display_code"] for fault in faults] == ["P0420-11", "P0171-00"]
     assert count == {"ecuAddress": "0x10", "count": 2}

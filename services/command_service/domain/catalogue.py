@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from command_service.domain import ecu_scan
 from command_service.domain.command import CommandClass
-from command_service.domain.lanes import lane_key
+from command_service.domain.lanes import lane_key, whole_vehicle
 from command_service.domain.preconditions import Comparison, Precondition
 from service_kit.uds import is_functional
 from service_kit.uds.dtc import STATUS_BITS
+from service_kit.uds.identification import FACTS
 
 MAX_STREAM_SECONDS = 3600
 
@@ -78,6 +80,18 @@ _FAULT = _object(
 _COUNT = _object({"ecuAddress": _TEXT, "count": {"type": "integer"}}, closed=False)
 _DATA = _object({"id": _TEXT, "raw": _TEXT}, {"ecuAddress": _TEXT, "value": {}, "unit": _TEXT}, closed=False)
 _DONE = _object({"ecuAddress": _TEXT}, closed=False)
+_FUNCTIONAL_ADDRESS = _hex("Functional address that reaches all ECUs (DoIP, 0xE000 to 0xEFFF)", "4", "0xE400") | {
+    "pattern": "^0x[Ee][0-9A-Fa-f]{3}$"
+}
+_FIRST_ADDRESS = _hex("Also ask each address from here on (DoIP): 0x and 1 to 4 hexadecimal digits", "1,4", "0x0001")
+_ADDRESS_COUNT = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": 4096,
+    "description": "How many addresses are asked from there on, 256 unless given",
+    "examples": [256],
+}
+_ECU_FOUND = _object({"ecuAddress": _TEXT}, dict.fromkeys(FACTS, _TEXT), closed=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +110,8 @@ class CommandType:
 
     def lane(self, vehicle_id: str, parameters: Mapping[str, Any]) -> tuple[str, bool]:
         """Lane key and whether the command takes the vehicle exclusively; `parameters` are valid."""
+        if "ecuAddress" not in parameters:
+            return whole_vehicle(vehicle_id), True
         address = int(parameters["ecuAddress"], 16)
         stream = self.stream_duration_ms(parameters) > 0
         return lane_key(vehicle_id, address, stream=stream), is_functional(address)
@@ -195,6 +211,22 @@ _TYPES = (
             }
         ),
         _DATA,
+    ),
+    CommandType(
+        ecu_scan.COMMAND_NAME,
+        "Find out which ECUs answer and what they are (ISO 14229-1 services 0x3E and 0x22); kept with the vehicle",
+        CommandClass.READ,
+        True,
+        60,
+        _object(
+            {},
+            {
+                "functionalAddress": _FUNCTIONAL_ADDRESS,
+                "firstAddress": _FIRST_ADDRESS,
+                "addressCount": _ADDRESS_COUNT,
+            },
+        ),
+        {"oneOf": [_ECU_FOUND, _object({"count": {"type": "integer"}})]},
     ),
 )
 

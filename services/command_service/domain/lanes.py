@@ -19,8 +19,13 @@ from service_kit.uds import is_functional
 def lane_key(vehicle_id: str, ecu_address: int, *, stream: bool = False) -> str:
     """Unique per lane; the address is canonical, so "0x10" and "0x0010" share one."""
     if is_functional(ecu_address):
-        return f"{vehicle_id}:*"
+        return whole_vehicle(vehicle_id)
     return f"{vehicle_id}:{ecu_address:x}" + (":stream" if stream else "")
+
+
+def whole_vehicle(vehicle_id: str) -> str:
+    """The lane of what concerns all ECUs."""
+    return f"{vehicle_id}:*"
 
 
 class Verdict(StrEnum):

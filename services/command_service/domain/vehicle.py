@@ -1,6 +1,7 @@
 """Vehicles, their ECUs and the session that reaches them."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -20,10 +21,21 @@ class ConnectionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ecu:
-    """`address` is canonical: an integer, as on the bus."""
+    """`address` is canonical: an integer, as on the bus. `facts`: what it said of itself when a scan found it last, at
+    `seen_at`, by the names of the catalogue; one that only was announced has neither."""
 
     address: int
     name: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    seen_at: datetime | None = None
+
+
+def known_ecus(announced: Iterable[Ecu], scanned: Iterable[Ecu]) -> list[Ecu]:
+    """By address. The name that the vehicle announces is what people there call it."""
+    known = {ecu.address: ecu for ecu in scanned}
+    for ecu in announced:
+        known[ecu.address] = replace(known.get(ecu.address, ecu), name=ecu.name or known.get(ecu.address, ecu).name)
+    return [known[address] for address in sorted(known)]
 
 
 @dataclass(slots=True)

@@ -198,15 +198,24 @@ class InsertRows(ManyRows):
         *,
         constants: Mapping[str, Any] | None = None,
         ignore_stored: bool = False,
+        replace_stored: bool = False,
     ) -> None:
+        """Of rows whose key is stored already, the stored ones stay or give way to the new ones."""
         self._columns = columns
         same = {name: literal(value, table.c[name].type) for name, value in (constants or {}).items()}
         names = [*(one.name for one in columns), *same]
         self._given = GivenRows(columns)
         at_once = postgresql.insert(table).from_select(names, select(self._given.table, *same.values()))
         row_by_row = sqlite.insert(table).values({one.name: given(one) for one in columns} | same)
-        self._at_once = at_once.on_conflict_do_nothing() if ignore_stored else at_once
-        self._row_by_row = row_by_row.on_conflict_do_nothing() if ignore_stored else row_by_row
+        if ignore_stored:
+            at_once, row_by_row = at_once.on_conflict_do_nothing(), row_by_row.on_conflict_do_nothing()
+        if replace_stored:
+            keys, others = list(table.primary_key), [one.name for one in columns if not one.primary_key]
+            new = {name: at_once.excluded[name] for name in others}
+            at_once = at_once.on_conflict_do_update(index_elements=keys, set_=new)
+            new = {name: row_by_row.excluded[name] for name in others}
+            row_by_row = row_by_row.on_conflict_do_update(index_elements=keys, set_=new)
+        self._at_once, self._row_by_row = at_once, row_by_row
 
 
 class UpdateRows(ManyRows):

@@ -224,6 +224,18 @@ dialled_vehicles = Table(
 )
 Index("dialled_vehicles_connector", dialled_vehicles.c.connector_id)
 
+# What scans found: apart from the vehicles, whose rows change with every session.
+scanned_ecus = Table(
+    "scanned_ecus",
+    metadata,
+    Column("vehicle_id", UuidText, primary_key=True),
+    Column("address", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    # JSON: {fact: text, …}
+    Column("facts", Text, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
 connectors = Table(
     "connectors",
     metadata,

@@ -17,6 +17,7 @@ from command_service.storage.direct_session import DirectSession, Mode, driver_e
 from command_service.storage.idempotency import SqlIdempotencyRepository
 from command_service.storage.reports import SqlReportRepository
 from command_service.storage.responses import SqlEvidenceRepository, SqlResponseRepository
+from command_service.storage.scanned_ecus import SqlScannedEcuRepository
 from command_service.storage.session import Session
 from command_service.storage.tables import SCHEMA
 from command_service.storage.vehicles import SqlVehicleRepository
@@ -29,6 +30,7 @@ from command_service.use_cases.ports import (
     IdempotencyRepository,
     ReportRepository,
     ResponseRepository,
+    ScannedEcuRepository,
     UnitOfWork,
     VehicleRepository,
 )
@@ -46,6 +48,7 @@ class SqlUnitOfWork:
         self.responses: ResponseRepository = SqlResponseRepository(session)
         self.evidence: EvidenceRepository = SqlEvidenceRepository(session)
         self.vehicles: VehicleRepository = SqlVehicleRepository(session)
+        self.scanned_ecus: ScannedEcuRepository = SqlScannedEcuRepository(session)
         self.assignments: AssignmentRepository = SqlAssignmentRepository(session)
         self.connectors: ConnectorRepository = SqlConnectorRepository(session)
         self.idempotency: IdempotencyRepository = SqlIdempotencyRepository(session)

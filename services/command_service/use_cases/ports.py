@@ -20,7 +20,7 @@ from command_service.domain.audit import AuditEntry
 from command_service.domain.command import Command
 from command_service.domain.lanes import QueueEntry
 from command_service.domain.results import Evidence, RecordedResponse
-from command_service.domain.vehicle import Vehicle
+from command_service.domain.vehicle import Ecu, Vehicle
 
 Answer = TypeVar("Answer")
 
@@ -200,6 +200,16 @@ class VehicleRepository(Protocol):
         """By (sort, vehicle_id), after that pair; `search` matches part of VIN, make or model in any case."""
 
 
+class ScannedEcuRepository(Protocol):
+    """The ECUs that scans found, each as it was found last."""
+
+    async def of_vehicles(self, vehicle_ids: Collection[str]) -> dict[str, list[Ecu]]:
+        """By vehicle_id; a vehicle that was never scanned is missing."""
+
+    async def keep(self, found: Mapping[str, Sequence[Ecu]]) -> None:
+        """By vehicle_id, in the order found: the last of an address counts. To be called before other changes."""
+
+
 class ConnectorRepository(Protocol):
     async def register(self, connector_id: str, address: str, lease_seconds: float) -> None:
         """Inserts it, or renews its lease."""
@@ -326,6 +336,7 @@ class UnitOfWork(Protocol):
     responses: ResponseRepository
     evidence: EvidenceRepository
     vehicles: VehicleRepository
+    scanned_ecus: ScannedEcuRepository
     assignments: AssignmentRepository
     connectors: ConnectorRepository
     idempotency: IdempotencyRepository

@@ -1,9 +1,10 @@
 """Recording results: all that is ready in one transaction, each command's in order, and as its row is at the commit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from command_service.domain import ecu_scan
 from command_service.domain.command import Command
 from command_service.domain.results import (
     Evidence,
@@ -15,6 +16,7 @@ from command_service.domain.results import (
     Result,
     record,
 )
+from command_service.domain.vehicle import Ecu
 from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
 from command_service.use_cases.audit_entries import command_ended
 from command_service.use_cases.limits import Limits
@@ -76,12 +78,25 @@ class RecordResults:
                 if command.status.terminal:
                     ended.append(command_ended(command, now))
         if changed or evidence:
+            await uow.scanned_ecus.keep(_scanned(commands, responses))
             await uow.responses.append(responses)
             await uow.evidence.append(evidence)
             await uow.commands.update(list(changed.values()))
             await uow.audit.append(ended)
             await uow.commit()
         return acknowledgements, aftermath
+
+
+def _scanned(commands: Mapping[str, Command], responses: Iterable[RecordedResponse]) -> dict[str, list[Ecu]]:
+    """By vehicle, what scans have just found: it is kept with what tells of it, or neither is."""
+    found: dict[str, list[Ecu]] = {}
+    for response in responses:
+        command = commands[response.command_id]
+        if command.command_name == ecu_scan.COMMAND_NAME and response.sequence_number <= ecu_scan.MAX_ECUS:
+            ecu = ecu_scan.ecu_found(response.body, response.received_at)
+            if ecu is not None:
+                found.setdefault(command.vehicle_id, []).append(ecu)
+    return found
 
 
 def _acknowledge(command: Command, result: Result, recording: Recording) -> Acknowledgement:

@@ -11,7 +11,11 @@ from gateway.api_types import NO_NUL, ApiAnswer, ApiBody, ApiModel, Cursor, Limi
 from gateway.app_state import app_state
 from gateway.auth import CurrentUser, current_user, require_admin
 from gateway.problem_details import problems
+<<<<<<< HEAD
 from gateway.routes.vehicle_locks import LockAnswer, lock_json
+=======
+from service_kit.uds.identification import FACTS
+>>>>>>> f96b22d (feat: a scan finds out which ECUs a vehicle has, and ECUs can be chosen by name)
 from sovd_protos.command.v1.command_pb2 import Actor
 from sovd_protos.vehicle.v1 import vehicle_pb2 as pb
 
@@ -54,7 +58,20 @@ VEHICLE_EXAMPLE: dict[str, Any] = {
     "link": {"kind": "session", "address": None},
     "connection_status": "online",
     "last_seen_at": "2026-01-31T12:00:00.000000Z",
-    "ecus": [{"address": "0x10", "name": "Engine control"}],
+    "ecus": [
+        {
+            "address": "0x10",
+            "name": "Engine control",
+            "part_number": "A2749004",
+            "software_number": None,
+            "software_version": "4.12.0",
+            "hardware_number": "A000901HW3",
+            "hardware_version": None,
+            "serial_number": "SN0123456789",
+            "vin": "WDD1234567890ABCD",
+            "seen_at": "2026-01-31T11:59:00.000000Z",
+        }
+    ],
     "created_at": "2026-01-30T08:00:00.000000Z",
     "lock": None,
 }
@@ -88,8 +105,18 @@ class LinkAnswer(ApiAnswer):
 
 
 class Ecu(ApiAnswer):
+    """What it said of itself when `ScanECUs` found it last, at `seen_at`; null: it did not say, or none did."""
+
     address: str
     name: str
+    part_number: str | None
+    software_number: str | None
+    software_version: str | None
+    hardware_number: str | None
+    hardware_version: str | None
+    serial_number: str | None
+    vin: str | None
+    seen_at: str | None
 
 
 class VehicleAnswer(ApiAnswer):
@@ -101,7 +128,7 @@ class VehicleAnswer(ApiAnswer):
     link: LinkAnswer
     connection_status: Literal["online", "offline"]
     last_seen_at: str | None
-    ecus: list[Ecu] = Field(description="As the vehicle announced them.")
+    ecus: list[Ecu] = Field(description="As the vehicle announced them and scans found them.")
     created_at: str
     lock: LockAnswer | None = Field(description="Who alone may change anything on it, and until when.")
 
@@ -199,10 +226,15 @@ def vehicle_json(vehicle: pb.Vehicle) -> dict[str, Any]:
         "link": {"kind": vehicle.link.kind, "address": vehicle.link.address or None},
         "connection_status": vehicle.connection_status,
         "last_seen_at": rfc3339(vehicle.last_seen_at_us),
-        "ecus": [{"address": f"0x{ecu.address:02X}", "name": ecu.name} for ecu in vehicle.ecus],
+        "ecus": [_ecu_json(ecu) for ecu in vehicle.ecus],
         "created_at": rfc3339(vehicle.created_at_us),
         "lock": lock_json(vehicle),
     }
+
+
+def _ecu_json(ecu: pb.Ecu) -> dict[str, str | None]:
+    facts: dict[str, str | None] = {name: ecu.facts.get(name) for name in FACTS}
+    return {"address": f"0x{ecu.address:02X}", **facts, "name": ecu.name, "seen_at": rfc3339(ecu.seen_at_us)}
 
 
 def _service(request: Request) -> Any:

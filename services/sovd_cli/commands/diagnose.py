@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from sovd_cli.api import Api, open_api
-from sovd_cli.commands.vehicles import find_vehicle
+from sovd_cli.commands.vehicles import find_vehicle, with_ecu_address
 from sovd_cli.errors import EXIT_CODES_HELP, CliError, ExitCode
 from sovd_cli.live import Follower
 from sovd_cli.output import JsonOption, cell, moment, print_fields, print_json, print_table, say
@@ -53,7 +53,8 @@ def run(
     vin: Annotated[str | None, typer.Option(help="The vehicle's VIN.")] = None,
     vehicle_id: Annotated[str | None, typer.Option(help="Instead of --vin.")] = None,
     param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="name=value; arrays as JSON or 1,2,3. Repeat it.")
+        list[str] | None,
+        typer.Option("--param", "-p", help="name=value; arrays as JSON or 1,2,3; ECUs also by name. Repeat."),
     ] = None,
     timeout: Annotated[int | None, typer.Option(help="Seconds for the vehicle to answer.")] = None,
     expires_in: Annotated[int | None, typer.Option(help="Seconds to wait for a vehicle that is offline.")] = None,
@@ -67,10 +68,12 @@ def run(
         raise CliError("give the vehicle by --vin, or by --vehicle-id")
     with open_api() as api:
         kind = _command_type(api, name)
+        vehicle = find_vehicle(api, str(vin)) if vin else {"vehicle_id": vehicle_id}
+        parameters = parse_parameters(param or [], kind["parameters_schema"])
         body: dict[str, Any] = {
-            "vehicle_id": vehicle_id or find_vehicle(api, str(vin))["vehicle_id"],
+            "vehicle_id": vehicle["vehicle_id"],
             "command_name": kind["name"],
-            "command_params": parse_parameters(param or [], kind["parameters_schema"]),
+            "command_params": with_ecu_address(api, vehicle, parameters),
             "timeout_seconds": timeout,
             "expires_in_seconds": expires_in,
             "priority": priority,

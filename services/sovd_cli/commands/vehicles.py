@@ -1,6 +1,7 @@
 """sovd vehicles: the fleet."""
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -43,9 +44,15 @@ def show(vin: Vin, as_json: JsonOption = False) -> None:
         print_json(vehicle)
         return
     ecus = vehicle.pop("ecus", [])
+<<<<<<< HEAD
     told = {"last_seen_at": moment(vehicle.get("last_seen_at")), "lock": _lock(vehicle.get("lock"))}
     print_fields({**vehicle, **told})
     print_table(("ECU", "name"), ((_address(ecu["address"]), ecu.get("name")) for ecu in ecus), "no ECUs announced yet")
+=======
+    print_fields({**vehicle, "last_seen_at": moment(vehicle.get("last_seen_at"))})
+    headings = ("ECU", "name", "part number", "software", "hardware", "scanned")
+    print_table(headings, map(_ecu_row, ecus), "no ECUs known yet: 'sovd run ScanECUs' finds them")
+>>>>>>> f96b22d (feat: a scan finds out which ECUs a vehicle has, and ECUs can be chosen by name)
 
 
 @app.command()
@@ -121,6 +128,33 @@ def find_vehicle(api: Api, vin: str) -> dict[str, Any]:
         if vehicle["vin"].upper() == vin.upper():
             return vehicle
     raise CliError(f"UNKNOWN_VEHICLE: no vehicle has the VIN {vin}; 'sovd vehicles' lists them")
+
+
+def with_ecu_address(api: Api, vehicle: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with the ECU's address where its name was given; raises CliError for a name that is not its."""
+    wanted = parameters.get("ecuAddress")
+    if not isinstance(wanted, str) or wanted[:2].lower() == "0x":
+        return parameters
+    ecus = vehicle.get("ecus")
+    if ecus is None:
+        ecus = api.get(f"/api/v1/vehicles/{quote(vehicle['vehicle_id'], safe='')}")["ecus"]
+    found = [_address(ecu["address"]) for ecu in ecus if ecu.get("name", "").lower() == wanted.lower()]
+    if len(found) == 1:
+        return parameters | {"ecuAddress": found[0]}
+    if found:
+        raise CliError(f"--param ecuAddress={wanted}: so are called {', '.join(found)}; give the address")
+    known = ", ".join(f"{ecu['name']} ({_address(ecu['address'])})" for ecu in ecus if ecu.get("name"))
+    raise CliError(
+        f"--param ecuAddress={wanted}: the vehicle has no ECU of this name; "
+        + (f"it has {known}" if known else "no names are known: 'sovd run ScanECUs' asks for them")
+    )
+
+
+def _ecu_row(ecu: dict[str, Any]) -> tuple[Any, ...]:
+    software = ecu.get("software_version") or ecu.get("software_number")
+    hardware = ecu.get("hardware_version") or ecu.get("hardware_number")
+    scanned = moment(ecu.get("seen_at"))
+    return _address(ecu["address"]), ecu.get("name"), ecu.get("part_number"), software, hardware, scanned
 
 
 def _row(vehicle: dict[str, Any]) -> tuple[Any, ...]:

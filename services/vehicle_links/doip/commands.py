@@ -61,13 +61,13 @@ def responses_to(command_name: str, params: Params, ecu_address: int, answer: by
         return decoding.faults(ecu_address, answer)
     about: Json = {"ecuAddress": f"0x{ecu_address:X}"}
     if command_name == "ReadDataByID":
-        return [decoding.data_value(ecu_address, _number(params, "dataId"), answer)]
+        return [decoding.data_value(ecu_address, number(params, "dataId"), answer)]
     if command_name == "WriteDataByID":
-        return [about | {"id": f"0x{_number(params, 'dataId'):04X}", "raw": hexadecimal(_bytes(params, "value"))}]
+        return [about | {"id": f"0x{number(params, 'dataId'):04X}", "raw": hexadecimal(_bytes(params, "value"))}]
     if command_name == "ECUReset":
         return [about | {"resetType": params["resetType"]}]
     if command_name == "RoutineControl":
-        shown = about | {"id": f"0x{_number(params, 'routineId'):04X}", "action": params["action"]}
+        shown = about | {"id": f"0x{number(params, 'routineId'):04X}", "action": params["action"]}
         return [shown | ({"raw": hexadecimal(answer[4:])} if len(answer) > 4 else {})]
     return [about]
 
@@ -79,7 +79,7 @@ def fault_count(ecu_address: int, count: int) -> Json:
 
 def ecu_address(params: Params) -> int:
     """Raises CommandFailed for what is no logical address of DoIP."""
-    address = _number(params, "ecuAddress")
+    address = number(params, "ecuAddress")
     if address > 0xFFFF:
         raise CommandFailed("INVALID_PARAMETERS", f"a DoIP logical address has 2 bytes, 0x{address:X} has more")
     return address
@@ -98,7 +98,7 @@ def _clear_request(params: Params) -> bytes:
 
 
 def _read_data_request(params: Params) -> bytes:
-    return _read_data(_number(params, "dataId"))
+    return read_data(number(params, "dataId"))
 
 
 def _write_data_request(params: Params) -> bytes:
@@ -171,7 +171,7 @@ async def _stream(ecu: EcuSession, execution: Execution, params: Params) -> None
 
 async def _stream_round(ecu: EcuSession, execution: Execution, data_ids: Sequence[int]) -> None:
     for data_id in data_ids:
-        answer = await ecu.ask(execution, _read_data(data_id))
+        answer = await ecu.ask(execution, read_data(data_id))
         await execution.respond(decoding.data_value(ecu.address, data_id, answer))
 
 
@@ -229,7 +229,7 @@ async def _split(
 async def _data_size(ecu: EcuSession, execution: Execution, data_id: int) -> int:
     """A snapshot holds what reading the identifier would give; 0: the ECU does not say."""
     try:
-        return len(await ecu.ask(execution, _read_data(data_id))) - 3
+        return len(await ecu.ask(execution, read_data(data_id))) - 3
     except CommandFailed as failure:
         if failure.nrc:
             return 0
@@ -244,14 +244,14 @@ def _clear(code: int) -> bytes:
     return bytes((ClearDiagnosticInformation.request_id(),)) + code.to_bytes(3, "big")
 
 
-def _read_data(data_id: int) -> bytes:
+def read_data(data_id: int) -> bytes:
     return bytes((ReadDataByIdentifier.request_id(),)) + data_id.to_bytes(2, "big")
 
 
 # --- parameters: the command service has checked them against the catalogue's schema
 
 
-def _number(params: Params, name: str) -> int:
+def number(params: Params, name: str) -> int:
     try:
         return int(params[name], 16)
     except (KeyError, ValueError, TypeError):
@@ -259,7 +259,7 @@ def _number(params: Params, name: str) -> int:
 
 
 def _two_bytes(params: Params, name: str) -> bytes:
-    return (_number(params, name) & 0xFFFF).to_bytes(2, "big")
+    return (number(params, name) & 0xFFFF).to_bytes(2, "big")
 
 
 def _bytes(params: Params, name: str) -> bytes:

@@ -6,10 +6,10 @@ Each takes a whole positive response, beginning with the service byte, that has 
 from collections.abc import Mapping
 
 from service_kit.uds.dtc import fault_object, status_object
+from service_kit.uds.identification import text_of
 from vehicle_links.dialled import CommandFailed
 
 _QUOTED_BYTES = 300
-_IDENTIFICATION = range(0xF180, 0xF1A0)
 
 Json = dict[str, object]
 
@@ -106,10 +106,8 @@ def data_value(address: int, data_id: int, answer: bytes) -> Json:
 
 def data_object(data_id: int, raw: bytes) -> Json:
     value: Json = {"id": f"0x{data_id:04X}", "raw": hexadecimal(raw)}
-    text = raw.rstrip(b"\0 ")
-    if data_id in _IDENTIFICATION and len(text) > 1 and text.isascii() and text.decode().isprintable():
-        value["value"] = text.decode()
-    return value
+    text = text_of(data_id, raw)
+    return value if text is None else value | {"value": text}
 
 
 def _snapshot(answer: bytes, at: int, sizes: Mapping[int, int], record: Json) -> int:

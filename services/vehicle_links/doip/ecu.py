@@ -34,7 +34,7 @@ _NOT_IN_THIS_SESSION = (0x7E, 0x7F)
 _TRANSPORT_PROTOCOL_ERROR = 0x08
 
 _EXTENDED_SESSION: int = DiagnosticSessionControl.Session.extendedDiagnosticSession
-_TESTER_PRESENT = bytes((TesterPresent.request_id(), 0x00))
+TESTER_PRESENT = bytes((TesterPresent.request_id(), 0x00))
 _TESTER_PRESENT_UNANSWERED = bytes((TesterPresent.request_id(), 0x80))
 # S3 of a server is 5 s.
 _TESTER_PRESENT_SECONDS = 2.0
@@ -191,7 +191,7 @@ class EcuSession:
                 answer = await self._next_answer(execution)
                 if is_pending(answer, request):
                     await execution.progress(RESPONSE_PENDING, nrc_name(RESPONSE_PENDING))
-                elif not is_answer_or_refusal(answer, _TESTER_PRESENT):
+                elif not is_answer_or_refusal(answer, TESTER_PRESENT):
                     return self._checked(answer, request)
         except NotRouted as refused:
             if refused.code == _TRANSPORT_PROTOCOL_ERROR and not execution.command.repeatable:
@@ -271,12 +271,12 @@ class EcuSession:
     async def _clear_doubt(self, seconds: float) -> None:
         """Raises CommandFailed when the ECU does not answer within that time: it may still be at something earlier."""
         self._connection.check()
-        self._connection.write(self.address, _TESTER_PRESENT)
+        self._connection.write(self.address, TESTER_PRESENT)
         patient_until = time.monotonic() + seconds
         answer = b""
         try:
             await self._acknowledged()
-            while not is_answer_or_refusal(answer, _TESTER_PRESENT):
+            while not is_answer_or_refusal(answer, TESTER_PRESENT):
                 async with asyncio.timeout(min(_SILENCE_SECONDS, patient_until - time.monotonic())):
                     answer = await self._receive_data()
         except TimeoutError:

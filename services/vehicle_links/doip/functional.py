@@ -20,7 +20,7 @@ async def run(connection: EntityConnection, address: int, execution: Execution) 
     request = simple_request(name, params)
     if request is None:
         raise CommandFailed("UNSUPPORTED_COMMAND", f"{name} cannot be said to all ECUs at once")
-    answers = await _ask_all(connection, address, request, execution)
+    answers = await ask_all(connection, address, request, execution)
     positive = {ecu: answer for ecu, answer in sorted(answers.items()) if is_answer(answer, request)}
     responses = [response for ecu, answer in positive.items() for response in responses_to(name, params, ecu, answer)]
     if not positive:
@@ -32,9 +32,8 @@ async def run(connection: EntityConnection, address: int, execution: Execution) 
         await execution.respond(fault_count(address, len(responses)))
 
 
-async def _ask_all(
-    connection: EntityConnection, address: int, request: bytes, execution: Execution
-) -> dict[int, bytes]:
+async def ask_all(connection: EntityConnection, address: int, request: bytes, execution: Execution) -> dict[int, bytes]:
+    """What each ECU answers to the request, positively or not, by address."""
     try:
         connection.check()
     except ConnectionLost:
@@ -59,8 +58,8 @@ async def _collect(
     clock = asyncio.get_running_loop().time
     window_ends = clock() + _WINDOW_SECONDS
     while waiting_for or clock() < window_ends:
-        _check_time(execution)
-        frame = await _next(inbox, _LOOK_SECONDS if waiting_for else min(_LOOK_SECONDS, window_ends - clock()))
+        check_time(execution)
+        frame = await next_frame(inbox, _LOOK_SECONDS if waiting_for else min(_LOOK_SECONDS, window_ends - clock()))
         if frame is None:
             continue
         if is_pending(frame.data, request):
@@ -72,7 +71,7 @@ async def _collect(
     return answers
 
 
-def _check_time(execution: Execution) -> None:
+def check_time(execution: Execution) -> None:
     if execution.seconds_left <= 0:
         raise TimedOut
     if execution.stop_requested.is_set() and execution.command.repeatable:
@@ -80,14 +79,14 @@ def _check_time(execution: Execution) -> None:
 
 
 async def _acknowledged(connection: EntityConnection, inbox: Inbox) -> None:
-    while (frame := await _next(inbox, ACK_SECONDS)) is None or frame.nack is None:
+    while (frame := await next_frame(inbox, ACK_SECONDS)) is None or frame.nack is None:
         if frame is None:
             connection.break_off(f"no acknowledgement within {ACK_SECONDS:g} s")
     if frame.nack:
         raise CommandFailed("ECU_NOT_REACHABLE", "the vehicle does not know this functional address")
 
 
-async def _next(inbox: Inbox, seconds: float) -> Frame | None:
+async def next_frame(inbox: Inbox, seconds: float) -> Frame | None:
     """None: nothing came in that time."""
     try:
         async with asyncio.timeout(max(0.0, seconds)):

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from service_kit.logging import get_logger
 from service_kit.uds import FUNCTIONAL_DOIP
 from vehicle_links.dialled import Connection, DialledVehicle, Execution, Unreachable
-from vehicle_links.doip import commands, functional
+from vehicle_links.doip import commands, functional, scan
 from vehicle_links.doip.ecu import EcuSession
 from vehicle_links.doip.entity import EntityConnection, connect
 from vehicle_links.doip.identification import discover, identify
@@ -105,6 +105,9 @@ class DoipConnection:
         self._ecus: dict[int, EcuSession] = {}
 
     async def execute(self, execution: Execution) -> None:
+        if execution.command.command_name == scan.COMMAND_NAME:
+            await scan.run(self._connection, self._ecu, execution)
+            return
         address = commands.ecu_address(execution.parameters)
         if address in FUNCTIONAL_DOIP:
             await functional.run(self._connection, address, execution)

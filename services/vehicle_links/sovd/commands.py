@@ -220,11 +220,11 @@ async def _clear_dtc(to: SovdCommands, execution: Execution, component: Componen
 
 
 async def _read_data(to: SovdCommands, execution: Execution, component: Component) -> int:
-    await execution.respond(await _read_value(to, execution, component, execution.parameters["dataId"]))
+    await execution.respond(await read_value(to, execution, component, execution.parameters["dataId"]))
     return 1
 
 
-async def _read_value(to: SovdCommands, execution: Execution, component: Component, data_id: str) -> Object:
+async def read_value(to: SovdCommands, execution: Execution, component: Component, data_id: str) -> Object:
     identifier = int(data_id, 16)
     path = await to.directory.resource(component, "data", identifier)
     answer = await to.call(execution, "GET", path, f"data {data_id} of {component.name}")
@@ -337,7 +337,7 @@ async def _stream_data(to: SovdCommands, execution: Execution, component: Compon
     }
 
     async def poll(data_id: str) -> Object:
-        return await _read_value(to, execution, component, data_id)
+        return await read_value(to, execution, component, data_id)
 
     await stream_data(to.http, execution, component, paths, poll)
     return 1

@@ -85,18 +85,21 @@ class Directory:
     async def resource(self, component: Component, collection: str, identifier: int) -> str:
         """The path of a data resource or an operation. One that nobody declared goes by its number: the server says
         whether there is such a thing."""
-        known = component.collections.get(collection)
-        if known is None or (identifier not in known.ids and _is_old(known.read_at)):
+        known = await self._collection(component, collection)
+        if identifier not in known.ids and _is_old(known.read_at):
             known = component.collections[collection] = await self._read_collection(component, collection)
         return f"{component.path}/{collection}/{quote(known.ids.get(identifier, f'0x{identifier:04X}'), safe='')}"
 
     async def has_operation(self, component: Component, names: Iterable[str]) -> str | None:
         """The path of the operation that has one of these ids."""
-        known = component.collections.get("operations") or await self._read_collection(component, "operations")
-        component.collections["operations"] = known
+        known = await self._collection(component, "operations")
         there = {str(item.get("id", "")).lower(): item for item in known.items}
         found = next((there[name] for name in names if name in there), None)
         return None if found is None else f"{component.path}/operations/{quote(str(found['id']), safe='')}"
+
+    async def declared(self, component: Component, collection: str) -> Iterable[int]:
+        """The identifiers that the component says it has; none: it does not say."""
+        return (await self._collection(component, collection)).ids.keys()
 
     async def read(self) -> None:
         """All components with what each says of itself."""
@@ -122,6 +125,11 @@ class Directory:
         return Component(
             component_id, text_of(said, "name") or text_of(entry, "name") or component_id, path, address, said
         )
+
+    async def _collection(self, component: Component, collection: str) -> _Collection:
+        if collection not in component.collections:
+            component.collections[collection] = await self._read_collection(component, collection)
+        return component.collections[collection]
 
     async def _read_collection(self, component: Component, collection: str) -> _Collection:
         try:

@@ -18,6 +18,7 @@ from vehicle_links.dialled import (
     Stopped,
     Unreachable,
 )
+from vehicle_links.sovd import scan
 from vehicle_links.sovd.codec import Object, ServerFailed, bad_response, check, object_of, text_of
 from vehicle_links.sovd.commands import SovdCommands
 from vehicle_links.sovd.directory import Directory
@@ -132,7 +133,7 @@ class SovdConnection:
     async def _run(self, execution: Execution) -> None:
         """As long as nothing of it is sent, a connection that breaks (an idle one that was just closed) is no reason
         to give up: it is tried once more."""
-        run = self._until_stopped if execution.command.repeatable else self._commands.run
+        run = self._until_stopped if execution.command.repeatable else self._ask
         try:
             await run(execution)
         except ConnectionLost:
@@ -148,7 +149,7 @@ class SovdConnection:
 
     async def _until_stopped(self, execution: Execution) -> None:
         """What changes nothing is simply left off; also when the vehicle is gone: others wait for the next link."""
-        running = asyncio.ensure_future(self._commands.run(execution))
+        running = asyncio.ensure_future(self._ask(execution))
         stopping = asyncio.ensure_future(execution.stop_requested.wait())
         try:
             await asyncio.wait((running, stopping, self._broken), return_when=asyncio.FIRST_COMPLETED)
@@ -163,6 +164,12 @@ class SovdConnection:
             if not running.done():
                 running.cancel()
                 await asyncio.wait((running,))
+
+    async def _ask(self, execution: Execution) -> None:
+        if execution.command.command_name == scan.COMMAND_NAME:
+            await scan.run(self._commands, execution)
+        else:
+            await self._commands.run(execution)
 
     async def _speaks(self) -> bool:
         """Anything it says will do. A second time, so that one lost packet is no outage."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, cast
 from zlib import crc32
 
-from service_kit.uds import is_functional
+from service_kit.uds import FUNCTIONAL_DOIP
 from vehicle_simulator.doip import messages as doip
 from vehicle_simulator.doip.answers import Answers, Reply
 from vehicle_simulator.doip.messages import PayloadType
@@ -38,6 +38,8 @@ class DoipEntity:
         latency_s: float = 0.0,
         announce_to: tuple[str, int] | None = None,
     ) -> None:
+        # Gateways know only some of those that there could be.
+        self.functional_addresses = FUNCTIONAL_DOIP
         self.vin = vin
         self.host, self.port = "", 0
         self._eid = b"\x02\x00" + crc32(vin.encode()).to_bytes(4, "big")
@@ -195,7 +197,7 @@ class DoipEntity:
         if connection.tester is None or asked.source != connection.tester:
             connection.send(doip.diagnostic_nack(asked, doip.DiagnosticNack.INVALID_SOURCE_ADDRESS))
             return False
-        if is_functional(asked.target):
+        if asked.target in self.functional_addresses:
             targets = self._servers.addresses()
         elif asked.target in ECU_TYPES:
             targets = [asked.target]
@@ -203,8 +205,9 @@ class DoipEntity:
             connection.send(doip.diagnostic_nack(asked, doip.DiagnosticNack.UNKNOWN_TARGET_ADDRESS))
             return True
         connection.send(doip.diagnostic_ack(asked))
+        functional = asked.target in self.functional_addresses
         for target in targets:
-            self._answers.enqueue(target, asked.data, is_functional(asked.target), self._reply_to(asked.source, target))
+            self._answers.enqueue(target, asked.data, functional, self._reply_to(asked.source, target))
         return True
 
     def _reply_to(self, tester: int, ecu: int) -> Reply:

@@ -193,6 +193,13 @@ describe('a vehicle', () => {
     await page.getByRole('region', { name: 'Fault memory' }).getByText('P0420-11').first().waitFor();
   });
 
+  it('is scanned for its ECUs, which are known by name from then on', async () => {
+    await openVehicle(page, VIN);
+    await page.getByRole('button', { name: 'Scan ECUs' }).click();
+    await page.getByText('The ECUs were scanned.').waitFor();
+    await page.getByRole('region', { name: 'ECUs' }).getByText('A2749004').waitFor();
+  });
+
   it('that nobody knows is told of, as is such a command', async () => {
     const nobody = '01970c3a-6f2e-7d5a-8c1b-0a4f5e6d7c8b';
     await show(page, `/vehicles/${nobody}`, 'There is no such vehicle');

@@ -26,9 +26,27 @@ def online_vehicle(vehicle_id: str = VEHICLE_ID, vin: str = "WDD1234567890ABCD")
         link=pb.Link(kind="session"),
         connection_status="online",
         last_seen_at_us=1_769_860_800_000_001,
-        ecus=[pb.Ecu(address=0x10, name="Engine"), pb.Ecu(address=0x18DA10F1, name="Gearbox")],
+        ecus=[
+            pb.Ecu(address=0x10, name="Engine", facts=FACTS, seen_at_us=1_769_860_800_000_001),
+            pb.Ecu(address=0x18DA10F1, name="Gearbox"),
+        ],
         created_at_us=1_769_860_800_000_000,
     )
+
+
+FACTS = {"part_number": "A1", "vin": "WDD1234567890ABCD"}
+UNKNOWN: dict[str, str | None] = dict.fromkeys(
+    (
+        "part_number",
+        "software_number",
+        "software_version",
+        "hardware_number",
+        "hardware_version",
+        "serial_number",
+        "vin",
+        "seen_at",
+    )
+)
 
 
 async def test_one_vehicle(gateway: Running, command_service: FakeCommandService) -> None:
@@ -44,7 +62,10 @@ async def test_one_vehicle(gateway: Running, command_service: FakeCommandService
         "link": {"kind": "session", "address": None},
         "connection_status": "online",
         "last_seen_at": "2026-01-31T12:00:00.000001Z",
-        "ecus": [{"address": "0x10", "name": "Engine"}, {"address": "0x18DA10F1", "name": "Gearbox"}],
+        "ecus": [
+            UNKNOWN | FACTS | {"address": "0x10", "name": "Engine", "seen_at": "2026-01-31T12:00:00.000001Z"},
+            UNKNOWN | {"address": "0x18DA10F1", "name": "Gearbox"},
+        ],
         "created_at": "2026-01-31T12:00:00.000000Z",
         "lock": None,
     }

@@ -99,6 +99,7 @@ class Bench:
 async def served(
     *,
     faults: str = "",
+    script: FaultScript | None = None,
     ledger: Path | None = None,
     tokens: Mapping[str, str] | None = None,
     tls: ssl.SSLContext | None = None,
@@ -108,7 +109,7 @@ async def served(
     server = SovdServer(
         {VIN: VehicleModel(SPEC)},
         ExecutionLedger(ledger),
-        FaultScript(parse_faults(faults)),
+        script or FaultScript(parse_faults(faults)),
         port=port,
         tokens=tokens,
         tls=tls,

@@ -44,6 +44,10 @@ def test_a_lane_runs_one_at_a_time_in_the_order_accepted() -> None:
     }
 
 
+def test_what_names_no_ecu_takes_the_vehicle() -> None:
+    assert CATALOGUE["ScanECUs"].lane(VEHICLE, {}) == (lane_key(VEHICLE, FUNCTIONAL), True)
+
+
 def test_higher_priority_runs_first() -> None:
     queue = [entry("a", number=1), entry("urgent", number=2, priority=5)]
     assert verdicts(queue, START, reachable=True) == {"urgent": Verdict.RUN, "a": Verdict.LANE_BUSY}

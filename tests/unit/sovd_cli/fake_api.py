@@ -128,6 +128,9 @@ class FakeApi:
         search = request.query.get("search", "").lower()
         return self._page(request, [vehicle for vehicle in self.vehicles if search in vehicle["vin"].lower()])
 
+    async def get_vehicle(self, request: web.Request) -> web.Response:
+        return web.json_response(next(v for v in self.vehicles if v["vehicle_id"] == request.match_info["id"]))
+
     async def add_vehicle(self, request: web.Request) -> web.Response:
         vehicle = {**await request.json(), "vehicle_id": VEHICLE_ID}
         self.vehicles.append(vehicle)
@@ -238,6 +241,7 @@ class FakeApi:
                 web.get(f"{api}/auth/me", self.me),
                 web.get(f"{api}/vehicles", self.list_vehicles),
                 web.post(f"{api}/vehicles", self.add_vehicle),
+                web.get(f"{api}/vehicles/{{id}}", self.get_vehicle),
                 web.delete(f"{api}/vehicles/{{id}}", self.remove_vehicle),
                 web.post(f"{api}/vehicles/{{id}}/lock", self.take_lock),
                 web.delete(f"{api}/vehicles/{{id}}/lock", self.release_lock),

@@ -33,6 +33,14 @@ def test_json_prints_the_command_and_each_event_on_a_line(sovd: Sovd, api: FakeA
     assert api.submitted == [(body, "k")]
 
 
+@pytest.mark.parametrize("by", [("--vin", VIN), ("--vehicle-id", VEHICLE_ID)])
+def test_an_ecu_is_chosen_by_its_name(sovd: Sovd, api: FakeApi, by: tuple[str, str]) -> None:
+    ran = sovd("run", "ReadDTC", *by, "--param", "ecuAddress=engine", "--no-wait")
+    assert ran.code == 0
+    ((body, _),) = api.submitted
+    assert body["command_params"] == {"ecuAddress": "0x10"}
+
+
 def test_people_get_a_line_per_answer_when_piped(sovd: Sovd, api: FakeApi) -> None:
     dtc = answer(1, code="0x012345", status={"testFailed": True, "confirmedDTC": False, "raw": "0x01"}, bad="\x1b[2J")
     api.connections = [([dtc, answer(2, count=1), DONE], 1000)]
@@ -143,6 +151,10 @@ def test_watch_of_an_unknown_command(sovd: Sovd) -> None:
         (
             ("run", "ReadDTC", "--vin", VIN, "-p", "ecu=1"),
             "--param ecu is unknown here: the parameters are ecuAddress, statusMask",
+        ),
+        (
+            ("run", "ReadDTC", "--vin", VIN, "-p", "ecuAddress=Gearbox"),
+            "--param ecuAddress=Gearbox: the vehicle has no ECU of this name; it has Engine (0x10)",
         ),
         (("run", "ReadDTC", "--vin", VIN, "--timeout", "soon"), "Invalid value for '--timeout'"),
         (("run", "ReadDTC", "--vim", VIN), "No such option: --vim"),

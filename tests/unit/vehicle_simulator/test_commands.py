@@ -48,6 +48,16 @@ def test_it_knows_the_whole_catalogue() -> None:
     assert set(CATALOGUE) == COMMAND_NAMES
 
 
+def test_a_scan_tells_what_each_ecu_is(vehicle: Vehicle) -> None:
+    responses = [json.loads(response) for response in answers(vehicle.model, "ScanECUs", {}, NOW)]
+    for response in responses:
+        jsonschema.validate(response, CATALOGUE["ScanECUs"].response_schema)
+    *found, count = responses
+    assert [ecu["name"] for ecu in found] == ["ECM", "TCM", "SRS", "ABS", "BCM", "IC"]
+    assert (found[0]["part_number"], found[0]["vin"]) == ("A2749004", vehicle.model.spec.vin)
+    assert count == {"count": 6}
+
+
 def test_read_dtc_gives_one_response_each_and_the_count(vehicle: Vehicle) -> None:
     first, second, count = vehicle.ask("ReadDTC")
     assert (first["code"], first["display_code"], first["ecuAddress"]) == ("0x042011", "P0420-11", "0x10")

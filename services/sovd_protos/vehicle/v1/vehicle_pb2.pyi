@@ -23,20 +23,50 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class Ecu(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class FactsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ADDRESS_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    SEEN_AT_US_FIELD_NUMBER: _builtins.int
     address: _builtins.int
     """Canonical: an unsigned integer, as on the bus (ISO 13400 logical address or CAN identifier)."""
     name: _builtins.str
+    seen_at_us: _builtins.int
+    """Microseconds since the Unix epoch, UTC; 0: never."""
+    @_builtins.property
+    def facts(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What it said of itself when it was last found by a scan, by the names of ScanECUs; empty in what a vehicle announces."""
+
     def __init__(
         self,
         *,
         address: _builtins.int = ...,
         name: _builtins.str = ...,
+        facts: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        seen_at_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "facts", b"facts", "name", b"name", "seen_at_us", b"seen_at_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -124,7 +154,7 @@ class Vehicle(_message.Message):
     def link(self) -> Global___Link: ...
     @_builtins.property
     def ecus(self) -> _containers.RepeatedCompositeFieldContainer[Global___Ecu]:
-        """As the vehicle announced them."""
+        """As the vehicle announced them and scans found them."""
 
     @_builtins.property
     def lock(self) -> Global___Lock:

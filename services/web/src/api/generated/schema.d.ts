@@ -911,12 +911,31 @@ export interface components {
             /** P95 */
             p95: number | null;
         };
-        /** Ecu */
+        /**
+         * Ecu
+         * @description What it said of itself when `ScanECUs` found it last, at `seen_at`; null: it did not say, or none did.
+         */
         Ecu: {
             /** Address */
             address: string;
+            /** Hardware Number */
+            hardware_number: string | null;
+            /** Hardware Version */
+            hardware_version: string | null;
             /** Name */
             name: string;
+            /** Part Number */
+            part_number: string | null;
+            /** Seen At */
+            seen_at: string | null;
+            /** Serial Number */
+            serial_number: string | null;
+            /** Software Number */
+            software_number: string | null;
+            /** Software Version */
+            software_version: string | null;
+            /** Vin */
+            vin: string | null;
         };
         /** EcuFaultMemory */
         EcuFaultMemory: {
@@ -1453,7 +1472,7 @@ export interface components {
             created_at: string;
             /**
              * Ecus
-             * @description As the vehicle announced them.
+             * @description As the vehicle announced them and scans found them.
              */
             ecus: components["schemas"]["Ecu"][];
             /** Last Seen At */
@@ -4978,7 +4997,13 @@ export interface operations {
                      *           "ecus": [
                      *             {
                      *               "address": "0x10",
-                     *               "name": "Engine control"
+                     *               "hardware_number": "A000901HW3",
+                     *               "name": "Engine control",
+                     *               "part_number": "A2749004",
+                     *               "seen_at": "2026-01-31T11:59:00.000000Z",
+                     *               "serial_number": "SN0123456789",
+                     *               "software_version": "4.12.0",
+                     *               "vin": "WDD1234567890ABCD"
                      *             }
                      *           ],
                      *           "last_seen_at": "2026-01-31T12:00:00.000000Z",
@@ -5100,7 +5125,13 @@ export interface operations {
                      *       "ecus": [
                      *         {
                      *           "address": "0x10",
-                     *           "name": "Engine control"
+                     *           "hardware_number": "A000901HW3",
+                     *           "name": "Engine control",
+                     *           "part_number": "A2749004",
+                     *           "seen_at": "2026-01-31T11:59:00.000000Z",
+                     *           "serial_number": "SN0123456789",
+                     *           "software_version": "4.12.0",
+                     *           "vin": "WDD1234567890ABCD"
                      *         }
                      *       ],
                      *       "last_seen_at": "2026-01-31T12:00:00.000000Z",
@@ -5290,7 +5321,13 @@ export interface operations {
                      *       "ecus": [
                      *         {
                      *           "address": "0x10",
-                     *           "name": "Engine control"
+                     *           "hardware_number": "A000901HW3",
+                     *           "name": "Engine control",
+                     *           "part_number": "A2749004",
+                     *           "seen_at": "2026-01-31T11:59:00.000000Z",
+                     *           "serial_number": "SN0123456789",
+                     *           "software_version": "4.12.0",
+                     *           "vin": "WDD1234567890ABCD"
                      *         }
                      *       ],
                      *       "last_seen_at": "2026-01-31T12:00:00.000000Z",
@@ -5579,7 +5616,13 @@ export interface operations {
                      *       "ecus": [
                      *         {
                      *           "address": "0x10",
-                     *           "name": "Engine control"
+                     *           "hardware_number": "A000901HW3",
+                     *           "name": "Engine control",
+                     *           "part_number": "A2749004",
+                     *           "seen_at": "2026-01-31T11:59:00.000000Z",
+                     *           "serial_number": "SN0123456789",
+                     *           "software_version": "4.12.0",
+                     *           "vin": "WDD1234567890ABCD"
                      *         }
                      *       ],
                      *       "last_seen_at": "2026-01-31T12:00:00.000000Z",

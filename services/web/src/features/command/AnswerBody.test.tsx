@@ -44,6 +44,11 @@ it.each([
   expect(container).toHaveTextContent(text);
 });
 
+it('counts what is not of one ECU', () => {
+  const { container } = show({ count: 6 });
+  expect(container).toHaveTextContent(/^6 in all$/);
+});
+
 it.each([
   [{ note: '<img src=x onerror=alert(1)>' }, 'note <img src=x onerror=alert(1)>'],
   ['only a text', 'only a text'],

@@ -26,17 +26,18 @@ export function AnswerBody({ body }: { body: unknown }) {
 }
 
 function CountView({ body, count }: { body: Readonly<Record<string, unknown>>; count: number }) {
-  const faults = count === 1 ? '1 fault' : `${count} faults`;
   const address = cellText(body.ecuAddress);
+  if (address === '') {
+    return (
+      <Typography variant="body2" sx={{ py: 1.25 }}>
+        {count} in all
+      </Typography>
+    );
+  }
+  const faults = count === 0 ? 'No faults stored' : `${count === 1 ? '1 fault' : `${count} faults`} in all`;
   return (
     <Typography variant="body2" sx={{ py: 1.25 }}>
-      {count === 0 ? 'No faults stored' : `${faults} in all`}
-      {address !== '' && (
-        <>
-          {' '}
-          in ECU <Code>{address}</Code>
-        </>
-      )}
+      {faults} in ECU <Code>{address}</Code>
     </Typography>
   );
 }

@@ -2,12 +2,13 @@ import Autocomplete from '@mui/material/Autocomplete';
 import TextField from '@mui/material/TextField';
 import type { WidgetProps } from '@rjsf/utils';
 import type { Vehicle } from '../../api/client';
+import { addressOf, ecuLabel, matchingEcus } from '../../lib/ecu';
 
 export interface FormContext {
   readonly ecus: Vehicle['ecus'];
 }
 
-/** The ECUs that the vehicle announced, to choose from; any other address can be typed. */
+/** The ECUs that are known of the vehicle, to choose from by name; any other address can be typed. */
 export function EcuAddressWidget({
   id,
   label,
@@ -19,7 +20,8 @@ export function EcuAddressWidget({
   registry,
 }: WidgetProps) {
   const { ecus } = registry.formContext as FormContext;
-  const names = new Map(ecus.map(({ address, name }) => [address, name]));
+  const labels = new Map(ecus.map((ecu) => [ecu.address, ecuLabel(ecu)]));
+  const typed = typeof value === 'string' ? value : '';
   const change = (text: string | null) => onChange(text === null || text.trim() === '' ? undefined : text.trim());
   return (
     <Autocomplete
@@ -28,13 +30,15 @@ export function EcuAddressWidget({
       disabled={disabled === true}
       options={ecus.map(({ address }) => address)}
       getOptionLabel={(address) => address}
+      filterOptions={() => matchingEcus(ecus, typed).map(({ address }) => address)}
       renderOption={({ key, ...props }, address) => (
         <li key={key} {...props}>
-          {address} · {names.get(address)}
+          {labels.get(address)}
         </li>
       )}
-      inputValue={typeof value === 'string' ? value : ''}
+      inputValue={typed}
       onInputChange={(_, text) => change(text)}
+      onBlur={() => change(addressOf(ecus, typed))}
       renderInput={(params) => (
         <TextField
           {...params}

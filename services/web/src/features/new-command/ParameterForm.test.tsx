@@ -36,6 +36,17 @@ it('offers the ECUs of the vehicle and sends what is chosen', async () => {
   expect(onSubmit).toHaveBeenCalledExactlyOnceWith({ ecuAddress: '0x10' });
 });
 
+it('takes the name of an ECU for its address', async () => {
+  const onSubmit = vi.fn();
+  render(<Form onSubmit={onSubmit} />);
+  await userEvent.type(field(), 'ecm');
+  expect(screen.getByRole('option', { name: '0x10 · ECM' })).toBeVisible();
+  await userEvent.tab();
+  expect(field()).toHaveValue('0x10');
+  await send();
+  expect(onSubmit).toHaveBeenCalledExactlyOnceWith({ ecuAddress: '0x10' });
+});
+
 it('says at the field what is wrong with it, and sends nothing', async () => {
   const onSubmit = vi.fn();
   render(<Form onSubmit={onSubmit} />);

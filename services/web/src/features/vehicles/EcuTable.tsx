@@ -9,6 +9,8 @@ import { Link as RouterLink } from 'react-router';
 import type { Vehicle } from '../../api/client';
 import { Code } from '../../components/Code';
 import { EmptyState } from '../../components/states';
+import { Time } from '../../components/Time';
+import { ecuName } from '../../lib/ecu';
 import { useMay } from '../../session/useSession';
 
 const ACTIONS = [
@@ -19,7 +21,11 @@ const ACTIONS = [
 export function EcuTable({ vehicle }: { vehicle: Vehicle }) {
   const mayCommand = useMay('engineer');
   if (vehicle.ecus.length === 0) {
-    return <EmptyState title="The vehicle has not announced its ECUs">It does so when it connects.</EmptyState>;
+    return (
+      <EmptyState title="No ECUs are known of this vehicle">
+        One that dials in announces them when it connects; a scan finds out which answer.
+      </EmptyState>
+    );
   }
   return (
     <TableContainer>
@@ -28,16 +34,26 @@ export function EcuTable({ vehicle }: { vehicle: Vehicle }) {
           <TableRow>
             <TableCell>Address</TableCell>
             <TableCell>Name</TableCell>
+            <TableCell>Part number</TableCell>
+            <TableCell>Software</TableCell>
+            <TableCell>Hardware</TableCell>
+            <TableCell>Scanned</TableCell>
             <TableCell align="right">Actions</TableCell>
           </TableRow>
         </TableHead>
         <TableBody>
-          {vehicle.ecus.map(({ address, name }) => (
-            <TableRow key={address}>
+          {vehicle.ecus.map((ecu) => (
+            <TableRow key={ecu.address}>
               <TableCell>
-                <Code>{address}</Code>
+                <Code>{ecu.address}</Code>
               </TableCell>
-              <TableCell>{name}</TableCell>
+              <TableCell>{ecu.name}</TableCell>
+              <TableCell>{ecu.part_number ?? '–'}</TableCell>
+              <TableCell>{ecu.software_version ?? ecu.software_number ?? '–'}</TableCell>
+              <TableCell>{ecu.hardware_version ?? ecu.hardware_number ?? '–'}</TableCell>
+              <TableCell>
+                <Time at={ecu.seen_at} style="relative" none="never" />
+              </TableCell>
               <TableCell align="right">
                 {mayCommand &&
                   ACTIONS.map(([type, label]) => (
@@ -45,8 +61,8 @@ export function EcuTable({ vehicle }: { vehicle: Vehicle }) {
                       key={type}
                       size="small"
                       component={RouterLink}
-                      to={`/commands/new?vehicle=${vehicle.vehicle_id}&type=${type}&ecu=${address}`}
-                      aria-label={`${label} of ${name} ${address}`}
+                      to={`/commands/new?vehicle=${vehicle.vehicle_id}&type=${type}&ecu=${ecu.address}`}
+                      aria-label={`${label} of ${ecuName(ecu)} ${ecu.address}`}
                     >
                       {label}
                     </Button>

@@ -13,6 +13,7 @@ import { PageHeader } from '../../components/PageHeader';
 import { Section } from '../../components/Section';
 import { EmptyState, Loaded } from '../../components/states';
 import { Time } from '../../components/Time';
+import { ecuName } from '../../lib/ecu';
 import { useMay } from '../../session/useSession';
 import { commandsQuery } from '../commands/queries';
 import { CommandTable } from '../commands/CommandTable';
@@ -21,6 +22,7 @@ import { EcuTable } from './EcuTable';
 import { LockSection } from './LockSection';
 import { vehicleQuery } from './queries';
 import { ReadAllFaults } from './ReadAllFaults';
+import { ScanEcus } from './ScanEcus';
 
 export function VehiclePage() {
   const { vehicleId = '' } = useParams();
@@ -33,7 +35,7 @@ export function VehiclePage() {
 }
 
 function VehicleView({ vehicle }: { vehicle: Vehicle }) {
-  const ecuNames = new Map(vehicle.ecus.map(({ address, name }) => [address, name]));
+  const ecuNames = new Map(vehicle.ecus.map((ecu) => [ecu.address, ecuName(ecu)]));
   return (
     <>
       <PageHeader
@@ -59,7 +61,7 @@ function VehicleView({ vehicle }: { vehicle: Vehicle }) {
         </Section>
         <LockSection vehicle={vehicle} />
         <FaultSection vehicle={vehicle} ecuNames={ecuNames} />
-        <Section title="ECUs">
+        <Section title="ECUs" actions={<ScanEcus vehicle={vehicle} />}>
           <EcuTable vehicle={vehicle} />
         </Section>
         <VehicleCommands vehicleId={vehicle.vehicle_id} />
