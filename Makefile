@@ -15,7 +15,7 @@ PORT ?= 8000
 WORKERS ?= 2
 # Responses in the database before the bench begins.
 HISTORY ?= 0
-EXTRAS := gateway command-service vehicle-connector vehicle-simulator vehicle-agent cli embedded
+EXTRAS := gateway command-service vehicle-connector odx vehicle-simulator vehicle-agent cli embedded
 CORE := services/command_service/domain/*,services/command_service/use_cases/*
 
 .PHONY: help up test test-web test-deploy check check-deploy tools format web-client protos requirements services bench bench-web screenshots images compose-up compose-down venv clean

@@ -8,8 +8,10 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from service_kit.settings import ServiceSettings
 from vehicle_links.dialled import Dialler
+from vehicle_links.doip.descriptions import Descriptions
 from vehicle_links.doip.link import DoipDialler
 from vehicle_links.doip.security import load_function
+from vehicle_links.odx import check_odx_folder
 from vehicle_links.sovd.link import SovdDialler, SovdRules
 
 
@@ -39,6 +41,8 @@ class LinkSettings(ServiceSettings):
         default=1, ge=1, le=0x41, description="odd, 1 to 65"
     )
     doip_authentication: Function = ""
+    # Folder of PDX files that name and convert what ECUs say over DoIP (extra `odx`); empty: it stays raw.
+    odx_path: Annotated[Path | None, AfterValidator(check_odx_folder)] = None
 
     # Vehicles with a SOVD server of their own. Whom to trust instead of the system's certificate authorities:
     sovd_ca_file: Path | None = None
@@ -64,7 +68,15 @@ def doip_dialler(settings: LinkSettings) -> Dialler:
         level=settings.doip_security_level,
         seed_key=load_function(settings.doip_seed_key) if settings.doip_seed_key else None,
         authenticate=load_function(settings.doip_authentication) if settings.doip_authentication else None,
+        descriptions=None if settings.odx_path is None else _odx_library(settings.odx_path),
     )
+
+
+def _odx_library(folder: Path) -> Descriptions:
+    # Not before it is needed: it takes memory, and its library may not be installed.
+    from vehicle_links.odx.library import OdxLibrary
+
+    return OdxLibrary(folder)
 
 
 def sovd_dialler(settings: LinkSettings) -> Dialler:

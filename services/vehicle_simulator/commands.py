@@ -117,6 +117,8 @@ def _read_data(vehicle: VehicleModel, ecu: Ecu, params: Params, now: float) -> l
 
 def _write_data(vehicle: VehicleModel, ecu: Ecu, params: Params, now: float) -> list[str]:
     data_id = int(_matching(params, "dataId", _IDENTIFIER), 16)
+    if not _text(params, "value").startswith("0x"):
+        raise _invalid("value: this vehicle takes bytes, 0x and pairs of hexadecimal digits")
     ecu.data.write(data_id, _bytes(params, "value"))
     return [_data(ecu, data_id, now)]
 

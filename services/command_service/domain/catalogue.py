@@ -59,6 +59,13 @@ _BYTES = {
     "description": "Bytes in hexadecimal",
     "examples": ["0x0102"],
 }
+_VALUE = {
+    "type": "string",
+    "pattern": "^(0x([0-9A-Fa-f]{2})+|(?!0x)[^\\u0000]+)$",
+    "maxLength": 8192,
+    "description": "Bytes in hexadecimal (0x…) or, where an ODX file describes the ECU (DoIP), the physical value",
+    "examples": ["0x0102"],
+}
 _START = {"action": "start"}
 
 
@@ -78,8 +85,15 @@ _FAULT = _object(
     closed=False,
 )
 _COUNT = _object({"ecuAddress": _TEXT, "count": {"type": "integer"}}, closed=False)
-_DATA = _object({"id": _TEXT, "raw": _TEXT}, {"ecuAddress": _TEXT, "value": {}, "unit": _TEXT}, closed=False)
-_DONE = _object({"ecuAddress": _TEXT}, closed=False)
+_DATA = _object(
+    {"id": _TEXT, "raw": _TEXT},
+    # Of several values in one, `value` is an object and `units` has theirs.
+    {"ecuAddress": _TEXT, "name": _TEXT, "value": {}, "unit": _TEXT, "units": {}},
+    closed=False,
+)
+_DONE = _object(
+    {"ecuAddress": _TEXT}, {"id": _TEXT, "name": _TEXT, "raw": _TEXT, "value": {}, "unit": _TEXT}, closed=False
+)
 _FUNCTIONAL_ADDRESS = _hex("Functional address that reaches all ECUs (DoIP, 0xE000 to 0xEFFF)", "4", "0xE400") | {
     "pattern": "^0x[Ee][0-9A-Fa-f]{3}$"
 }
@@ -165,7 +179,7 @@ _TYPES = (
         CommandClass.WRITE,
         False,
         15,
-        _object({"ecuAddress": _ECU, "dataId": _DATA_ID, "value": _BYTES}),
+        _object({"ecuAddress": _ECU, "dataId": _DATA_ID, "value": _VALUE}),
         _DONE,
         _preconditions(voltage=True),
     ),

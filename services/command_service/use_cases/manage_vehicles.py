@@ -1,10 +1,6 @@
 """The fleet: register, change, soft-delete, find."""
 
-<<<<<<< HEAD
-from collections.abc import Iterable
-=======
-from collections.abc import Sequence
->>>>>>> f96b22d (feat: a scan finds out which ECUs a vehicle has, and ECUs can be chosen by name)
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,13 +28,9 @@ class ManageVehicles:
         async with self._storage.reading() as uow:
             vehicle = (await uow.vehicles.get([vehicle_id])).get(vehicle_id)
             if vehicle is None:
-<<<<<<< HEAD
                 raise unknown_vehicle(vehicle_id)
             await _forget_ended_locks(uow, [vehicle])
-=======
-                raise _unknown(vehicle_id)
             await _with_scanned_ecus(uow, [vehicle])
->>>>>>> f96b22d (feat: a scan finds out which ECUs a vehicle has, and ECUs can be chosen by name)
         return vehicle
 
     async def page(
@@ -53,11 +45,8 @@ class ManageVehicles:
                 search, connection_status, limit + 1, order.place(cursor), order.sort, order.descending
             )
             page = found[:limit]
-<<<<<<< HEAD
             await _forget_ended_locks(uow, page)
-=======
             await _with_scanned_ecus(uow, page)
->>>>>>> f96b22d (feat: a scan finds out which ECUs a vehicle has, and ECUs can be chosen by name)
         return page, order.cursor(page[-1]) if len(found) > limit else ""
 
     async def create(
@@ -133,7 +122,6 @@ class ManageVehicles:
             await self._control.session_superseded(connector_id, vehicle_id, vehicle.session_epoch)
 
 
-<<<<<<< HEAD
 async def _forget_ended_locks(uow: UnitOfWork, vehicles: Iterable[Vehicle]) -> None:
     """For who reads them."""
     for vehicle in vehicles:
@@ -141,16 +129,13 @@ async def _forget_ended_locks(uow: UnitOfWork, vehicles: Iterable[Vehicle]) -> N
             vehicle.lock = vehicle.lock_at(await uow.clock())
 
 
-async def locked(uow: UnitOfWork, vehicle_id: str) -> tuple[Vehicle, datetime]:
-=======
 async def _with_scanned_ecus(uow: UnitOfWork, vehicles: Sequence[Vehicle]) -> None:
     scanned = await uow.scanned_ecus.of_vehicles([vehicle.vehicle_id for vehicle in vehicles])
     for vehicle in vehicles:
         vehicle.ecus = known_ecus(vehicle.ecus, scanned.get(vehicle.vehicle_id, ()))
 
 
-async def _locked(uow: UnitOfWork, vehicle_id: str) -> tuple[Vehicle, datetime]:
->>>>>>> f96b22d (feat: a scan finds out which ECUs a vehicle has, and ECUs can be chosen by name)
+async def locked(uow: UnitOfWork, vehicle_id: str) -> tuple[Vehicle, datetime]:
     vehicle = (await uow.vehicles.lock([vehicle_id])).get(vehicle_id)
     if vehicle is None:
         raise unknown_vehicle(vehicle_id)

@@ -11,11 +11,8 @@ from gateway.api_types import NO_NUL, ApiAnswer, ApiBody, ApiModel, Cursor, Limi
 from gateway.app_state import app_state
 from gateway.auth import CurrentUser, current_user, require_admin
 from gateway.problem_details import problems
-<<<<<<< HEAD
 from gateway.routes.vehicle_locks import LockAnswer, lock_json
-=======
 from service_kit.uds.identification import FACTS
->>>>>>> f96b22d (feat: a scan finds out which ECUs a vehicle has, and ECUs can be chosen by name)
 from sovd_protos.command.v1.command_pb2 import Actor
 from sovd_protos.vehicle.v1 import vehicle_pb2 as pb
 

@@ -44,15 +44,10 @@ def show(vin: Vin, as_json: JsonOption = False) -> None:
         print_json(vehicle)
         return
     ecus = vehicle.pop("ecus", [])
-<<<<<<< HEAD
     told = {"last_seen_at": moment(vehicle.get("last_seen_at")), "lock": _lock(vehicle.get("lock"))}
     print_fields({**vehicle, **told})
-    print_table(("ECU", "name"), ((_address(ecu["address"]), ecu.get("name")) for ecu in ecus), "no ECUs announced yet")
-=======
-    print_fields({**vehicle, "last_seen_at": moment(vehicle.get("last_seen_at"))})
     headings = ("ECU", "name", "part number", "software", "hardware", "scanned")
     print_table(headings, map(_ecu_row, ecus), "no ECUs known yet: 'sovd run ScanECUs' finds them")
->>>>>>> f96b22d (feat: a scan finds out which ECUs a vehicle has, and ECUs can be chosen by name)
 
 
 @app.command()

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from udsoncan.services.ClearDiagnosticInformation import ClearDiagnosticInformation
@@ -13,10 +14,11 @@ from udsoncan.services.ReadDTCInformation import ReadDTCInformation
 from udsoncan.services.RoutineControl import RoutineControl
 from udsoncan.services.WriteDataByIdentifier import WriteDataByIdentifier
 
-from service_kit.uds.dtc import ALL_DTCS, parse_code
-from vehicle_links.dialled import CommandFailed, Execution
+from service_kit.uds.dtc import ALL_DTCS, fault_object, parse_code
+from vehicle_links.dialled import LINK_OUTCOMES, CommandFailed, Execution, FateUnknown
 from vehicle_links.doip import decoding
 from vehicle_links.doip.decoding import Json, SizeNeeded, hexadecimal
+from vehicle_links.doip.descriptions import RAW, Description
 from vehicle_links.doip.ecu import EcuSession
 
 _READ_DTC = ReadDTCInformation.request_id()
@@ -55,26 +57,40 @@ def simple_request(command_name: str, params: Params) -> bytes | None:
     return None if build is None or "dtcCode" in params else build(params)
 
 
-def responses_to(command_name: str, params: Params, ecu_address: int, answer: bytes) -> list[Json]:
+def responses_to(
+    command_name: str, params: Params, ecu_address: int, answer: bytes, description: Description
+) -> list[Json]:
     """Of one ECU's positive answer to `simple_request`."""
     if command_name == "ReadDTC":
-        return decoding.faults(ecu_address, answer)
+        known = decoding.dtcs(answer)
+        return [fault_object(ecu_address, code, status) | description.fault(code) for code, status in known]
     about: Json = {"ecuAddress": f"0x{ecu_address:X}"}
     if command_name == "ReadDataByID":
-        return [decoding.data_value(ecu_address, number(params, "dataId"), answer)]
+        return [_data_response(ecu_address, number(params, "dataId"), answer, description)]
     if command_name == "WriteDataByID":
-        return [about | {"id": f"0x{number(params, 'dataId'):04X}", "raw": hexadecimal(_bytes(params, "value"))}]
+        data_id, written = number(params, "dataId"), _bytes(params, "value")
+        shown = about | {"id": f"0x{data_id:04X}", "raw": hexadecimal(written)}
+        return [shown | description.data(data_id, written)]
     if command_name == "ECUReset":
         return [about | {"resetType": params["resetType"]}]
     if command_name == "RoutineControl":
         shown = about | {"id": f"0x{number(params, 'routineId'):04X}", "action": params["action"]}
-        return [shown | ({"raw": hexadecimal(answer[4:])} if len(answer) > 4 else {})]
+        shown |= {"raw": hexadecimal(answer[4:])} if len(answer) > 4 else {}
+        return [shown | description.answer(_routine_request(params), answer)]
     return [about]
 
 
 def fault_count(ecu_address: int, count: int) -> Json:
     """The last response of ReadDTC."""
     return {"ecuAddress": f"0x{ecu_address:X}", "count": count}
+
+
+async def described(ecu: EcuSession, execution: Execution) -> Description:
+    """To understand an answer that is there already: what goes wrong now does not change how the command ended."""
+    try:
+        return await ecu.description(execution)
+    except LINK_OUTCOMES:
+        return RAW
 
 
 def ecu_address(params: Params) -> int:
@@ -121,12 +137,28 @@ def _reset_request(params: Params) -> bytes:
 
 async def _one_request(ecu: EcuSession, execution: Execution, params: Params) -> None:
     name = execution.command.command_name
+    if name == "WriteDataByID":
+        params = await _with_bytes(ecu, execution, params)
     answer = await ecu.ask(execution, _REQUESTS[name](params))
-    responses = responses_to(name, params, ecu.address, answer)
+    responses = responses_to(name, params, ecu.address, answer, await described(ecu, execution))
     for response in responses:
         await execution.respond(response)
     if name == "ReadDTC":
         await execution.respond(fault_count(ecu.address, len(responses)))
+
+
+async def _with_bytes(ecu: EcuSession, execution: Execution, params: Params) -> Params:
+    """A value that is not given in bytes is a physical one."""
+    value = params.get("value")
+    if not isinstance(value, str) or value[:2] == "0x":
+        return params
+    try:
+        description = await ecu.description(execution)
+        return {**params, "value": hexadecimal(description.encoded(number(params, "dataId"), value))}
+    except ValueError as error:
+        raise CommandFailed("INVALID_PARAMETERS", f"value: {error}") from None
+    except FateUnknown as unknown:
+        raise CommandFailed("VEHICLE_CONNECTION_LOST", f"{unknown}, before anything was written") from None
 
 
 async def _clear_dtc(ecu: EcuSession, execution: Execution, params: Params) -> None:
@@ -146,9 +178,13 @@ async def _read_details(ecu: EcuSession, execution: Execution, params: Params) -
 async def _details(ecu: EcuSession, execution: Execution, code: int) -> Json:
     snapshots = await _record(ecu, execution, _SNAPSHOTS, code)
     extended = await _record(ecu, execution, _EXTENDED_DATA, code)
-    details = decoding.fault_details(ecu.address, code, snapshots, extended)
+    description = await described(ecu, execution)
+    details = decoding.fault_details(ecu.address, code, snapshots, extended) | description.fault(code)
     details["snapshots"] = await _split(
-        decoding.snapshot_records, snapshots, ecu.data_sizes, lambda data_id: _data_size(ecu, execution, data_id)
+        partial(decoding.snapshot_records, describe=description.data),
+        snapshots,
+        ecu.data_sizes,
+        lambda data_id: _data_size(ecu, execution, data_id, description),
     )
     details["extended_data"] = await _split(
         decoding.extended_data_records, extended, {}, lambda number: _record_size(ecu, execution, code, number)
@@ -172,7 +208,8 @@ async def _stream(ecu: EcuSession, execution: Execution, params: Params) -> None
 async def _stream_round(ecu: EcuSession, execution: Execution, data_ids: Sequence[int]) -> None:
     for data_id in data_ids:
         answer = await ecu.ask(execution, read_data(data_id))
-        await execution.respond(decoding.data_value(ecu.address, data_id, answer))
+        description = await described(ecu, execution)
+        await execution.respond(_data_response(ecu.address, data_id, answer, description))
 
 
 async def _pause(execution: Execution, seconds: float) -> None:
@@ -226,8 +263,14 @@ async def _split(
     return [{"raw": hexadecimal(answer)}]
 
 
-async def _data_size(ecu: EcuSession, execution: Execution, data_id: int) -> int:
+def _data_response(address: int, data_id: int, answer: bytes, description: Description) -> Json:
+    return decoding.data_value(address, data_id, answer) | description.data(data_id, answer[3:])
+
+
+async def _data_size(ecu: EcuSession, execution: Execution, data_id: int, description: Description) -> int:
     """A snapshot holds what reading the identifier would give; 0: the ECU does not say."""
+    if size := description.data_size(data_id):
+        return size
     try:
         return len(await ecu.ask(execution, read_data(data_id))) - 3
     except CommandFailed as failure:

@@ -3,7 +3,7 @@
 Each takes a whole positive response, beginning with the service byte, that has been matched to its request.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from service_kit.uds.dtc import fault_object, status_object
 from service_kit.uds.identification import text_of
@@ -12,6 +12,7 @@ from vehicle_links.dialled import CommandFailed
 _QUOTED_BYTES = 300
 
 Json = dict[str, object]
+Describe = Callable[[int, bytes], Json]
 
 
 class BadAnswer(CommandFailed):
@@ -39,13 +40,8 @@ def quoted(data: bytes) -> str:
     return hexadecimal(data[:_QUOTED_BYTES]) + more
 
 
-def faults(address: int, answer: bytes) -> list[Json]:
-    """0x59 0x02, availability mask, then 3 bytes of DTC and its status each."""
-    return [fault_object(address, code, status) for code, status in dtcs(answer)]
-
-
 def dtcs(answer: bytes) -> list[tuple[int, int]]:
-    """(code, status) of the same."""
+    """0x59 0x02, availability mask, then 3 bytes of DTC and its status each: (code, status)."""
     records = answer[3:]
     if len(answer) < 3 or len(records) % 4:
         raise BadAnswer("is no list of DTCs with 4 bytes each", answer)
@@ -63,11 +59,11 @@ def fault_details(address: int, code: int, snapshots: bytes, extended: bytes) ->
     return details if known else details | {"status": status_object(0)}
 
 
-def snapshot_records(answer: bytes, sizes: Mapping[int, int]) -> list[Json]:
+def snapshot_records(answer: bytes, sizes: Mapping[int, int], describe: Describe = lambda *_: {}) -> list[Json]:
     """0x59 0x04, DTC, status; then record number, how many identifiers, and each identifier with its data.
 
     `sizes`: bytes of data by identifier, 0 for one whose size cannot be known: then what follows stays raw. Raises
-    SizeNeeded for an identifier that is not there.
+    SizeNeeded for an identifier that is not there. `describe`: what is known of an identifier's data besides.
     """
     records: list[Json] = []
     at = 6
@@ -75,7 +71,7 @@ def snapshot_records(answer: bytes, sizes: Mapping[int, int]) -> list[Json]:
         if at + 2 > len(answer):
             raise BadAnswer("ends within a snapshot record", answer)
         record: Json = {"record_number": answer[at]}
-        at = _snapshot(answer, at + 1, sizes, record)
+        at = _snapshot(answer, at + 1, sizes, record, describe)
         records.append(record)
     return records
 
@@ -110,7 +106,7 @@ def data_object(data_id: int, raw: bytes) -> Json:
     return value if text is None else value | {"value": text}
 
 
-def _snapshot(answer: bytes, at: int, sizes: Mapping[int, int], record: Json) -> int:
+def _snapshot(answer: bytes, at: int, sizes: Mapping[int, int], record: Json, describe: Describe) -> int:
     """Reads one record's identifiers, of which there are answer[at], into `record`; returns where it ends."""
     data: list[Json] = []
     record["data"] = data
@@ -126,7 +122,8 @@ def _snapshot(answer: bytes, at: int, sizes: Mapping[int, int], record: Json) ->
             return len(answer)
         if at + 2 + size > len(answer):
             raise BadAnswer("ends within a snapshot record", answer)
-        data.append(data_object(data_id, answer[at + 2 : at + 2 + size]))
+        raw = answer[at + 2 : at + 2 + size]
+        data.append(data_object(data_id, raw) | describe(data_id, raw))
         at += 2 + size
         left -= 1
     record["raw"] = hexadecimal(answer[begin:at])

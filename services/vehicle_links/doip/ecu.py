@@ -21,6 +21,7 @@ from service_kit.logging import get_logger
 from service_kit.uds import RESPONSE_PENDING, nrc_name
 from vehicle_links.dialled import CommandFailed, Execution, FateUnknown, NotSent, Stopped, TimedOut
 from vehicle_links.doip.decoding import BadAnswer
+from vehicle_links.doip.descriptions import RAW, Description, Descriptions, NoDescriptions
 from vehicle_links.doip.entity import ACK_SECONDS, ConnectionLost, EntityConnection, Frame, NotRouted
 from vehicle_links.doip.security import Security
 
@@ -60,12 +61,20 @@ class Negative(CommandFailed):
 class EcuSession:
     """How one ECU is spoken to over one connection."""
 
-    def __init__(self, connection: EntityConnection, address: int, security: Security) -> None:
+    def __init__(
+        self,
+        connection: EntityConnection,
+        address: int,
+        security: Security,
+        descriptions: Descriptions | None = None,
+    ) -> None:
         self.address = address
         # Bytes of data by identifier, as far as they are known.
         self.data_sizes: dict[int, int] = {}
         self._connection = connection
         self._security = security
+        self._descriptions = descriptions or NoDescriptions()
+        self._described: tuple[int, Description] = (0, RAW)
         self._inbox = connection.inbox(address)
         self._lock = asyncio.Lock()
         self._waiting = 0
@@ -87,6 +96,21 @@ class EcuSession:
             finally:
                 if self._in_session:
                     self._session_until = time.monotonic() + _SESSION_SECONDS
+
+    async def description(self, execution: Execution) -> Description:
+        """What is known of the ECU beyond ISO 14229; it may have to be asked what it is."""
+        generation = self._descriptions.generation
+        if self._described[0] != generation:
+
+            async def ask(request: bytes) -> bytes:
+                try:
+                    return await self.ask(execution, request)
+                except Negative as negative:
+                    return bytes((NEGATIVE, request[0], negative.nrc))
+
+            found = await self._descriptions.of_ecu(self._security.vin, self.address, ask)
+            self._described = generation, found
+        return self._described[1]
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

@@ -1,11 +1,13 @@
 """One request to all ECUs at once (functional addressing, ISO 14229-2), and the answers of those that have one."""
 
 import asyncio
+from collections.abc import Callable
 
 from service_kit.uds import RESPONSE_PENDING, nrc_name
 from vehicle_links.dialled import CommandFailed, Execution, FateUnknown, NotSent, Stopped, TimedOut
-from vehicle_links.doip.commands import fault_count, responses_to, simple_request
-from vehicle_links.doip.ecu import Negative, is_answer, is_pending, is_refusal
+from vehicle_links.doip.commands import described, fault_count, responses_to, simple_request
+from vehicle_links.doip.decoding import Json
+from vehicle_links.doip.ecu import EcuSession, Negative, is_answer, is_pending, is_refusal
 from vehicle_links.doip.entity import ACK_SECONDS, ConnectionLost, EntityConnection, Frame, Inbox
 
 # Nobody knows how many ECUs there are: those that answer do so within P2, which gateways make a little longer.
@@ -14,7 +16,9 @@ _WINDOW_SECONDS = 1.0
 _LOOK_SECONDS = 0.1
 
 
-async def run(connection: EntityConnection, address: int, execution: Execution) -> None:
+async def run(
+    connection: EntityConnection, address: int, session: Callable[[int], EcuSession], execution: Execution
+) -> None:
     """Responds with what each ECU answers, in the order of their addresses. Raises what links raise."""
     params, name = execution.parameters, execution.command.command_name
     request = simple_request(name, params)
@@ -22,7 +26,9 @@ async def run(connection: EntityConnection, address: int, execution: Execution) 
         raise CommandFailed("UNSUPPORTED_COMMAND", f"{name} cannot be said to all ECUs at once")
     answers = await ask_all(connection, address, request, execution)
     positive = {ecu: answer for ecu, answer in sorted(answers.items()) if is_answer(answer, request)}
-    responses = [response for ecu, answer in positive.items() for response in responses_to(name, params, ecu, answer)]
+    responses: list[Json] = []
+    for ecu, answer in positive.items():
+        responses += responses_to(name, params, ecu, answer, await described(session(ecu), execution))
     if not positive:
         refusals = [answer[2] for answer in answers.values() if is_refusal(answer, request)]
         raise Negative(refusals[0]) if refusals else CommandFailed("ECU_NOT_REACHABLE", "no ECU answers to that")

@@ -13,6 +13,7 @@ from service_kit.logging import get_logger
 from service_kit.uds import FUNCTIONAL_DOIP
 from vehicle_links.dialled import Connection, DialledVehicle, Execution, Unreachable
 from vehicle_links.doip import commands, functional, scan
+from vehicle_links.doip.descriptions import Descriptions, NoDescriptions
 from vehicle_links.doip.ecu import EcuSession
 from vehicle_links.doip.entity import EntityConnection, connect
 from vehicle_links.doip.identification import discover, identify
@@ -63,12 +64,20 @@ class DoipDialler:
     """`source` is our logical address where the vehicle's address says no other."""
 
     def __init__(
-        self, source: int, *, level: int = 1, seed_key: SeedKey | None = None, authenticate: Authenticate | None = None
+        self,
+        source: int,
+        *,
+        level: int = 1,
+        seed_key: SeedKey | None = None,
+        authenticate: Authenticate | None = None,
+        descriptions: Descriptions | None = None,
     ) -> None:
         self._source = source
+        self._descriptions = descriptions or NoDescriptions()
         self._security: Callable[[str], Security] = lambda vin: Security(vin, level, seed_key, authenticate)
 
     async def dial(self, vehicle: DialledVehicle) -> Connection:
+        self._descriptions.begin()
         try:
             address = parse_address(vehicle.address, self._source)
         except ValueError as error:
@@ -84,7 +93,7 @@ class DoipDialler:
             _log.info(
                 "vehicle_not_identified", vin=vehicle.vin, reason="no answer to the identification request by UDP"
             )
-        return DoipConnection(connection, self._security(vehicle.vin))
+        return DoipConnection(connection, self._security(vehicle.vin), self._descriptions)
 
 
 async def _is_identified(vehicle: DialledVehicle, address: DoipAddress) -> bool:
@@ -99,9 +108,12 @@ async def _is_identified(vehicle: DialledVehicle, address: DoipAddress) -> bool:
 class DoipConnection:
     """The Connection to one vehicle: its ECUs share one TCP connection."""
 
-    def __init__(self, connection: EntityConnection, security: Security) -> None:
+    def __init__(
+        self, connection: EntityConnection, security: Security, descriptions: Descriptions | None = None
+    ) -> None:
         self._connection = connection
         self._security = security
+        self._descriptions = descriptions
         self._ecus: dict[int, EcuSession] = {}
 
     async def execute(self, execution: Execution) -> None:
@@ -110,7 +122,7 @@ class DoipConnection:
             return
         address = commands.ecu_address(execution.parameters)
         if address in FUNCTIONAL_DOIP:
-            await functional.run(self._connection, address, execution)
+            await functional.run(self._connection, address, self._ecu, execution)
         else:
             await commands.run(self._ecu(address), execution)
 
@@ -124,5 +136,5 @@ class DoipConnection:
 
     def _ecu(self, address: int) -> EcuSession:
         if address not in self._ecus:
-            self._ecus[address] = EcuSession(self._connection, address, self._security)
+            self._ecus[address] = EcuSession(self._connection, address, self._security, self._descriptions)
         return self._ecus[address]

@@ -237,6 +237,8 @@ async def read_value(to: SovdCommands, execution: Execution, component: Componen
 
 async def _write_data(to: SovdCommands, execution: Execution, component: Component) -> int:
     data_id, value = execution.parameters["dataId"], execution.parameters["value"]
+    if not value.startswith("0x"):
+        raise CommandFailed("INVALID_PARAMETERS", "value: over SOVD bytes are written, 0x and pairs of hex digits")
     path = await to.directory.resource(component, "data", int(data_id, 16))
     async with to.guarded(execution, component):
         await to.prepare(component)

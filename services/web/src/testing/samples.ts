@@ -12,11 +12,8 @@ export function aVehicle(changes: Partial<Vehicle> = {}): Vehicle {
     connection_status: 'online',
     last_seen_at: '2026-01-31T12:00:00Z',
     created_at: '2026-01-30T12:00:00Z',
-<<<<<<< HEAD
-    ecus: [{ address: '0x10', name: 'ECM' }],
-    lock: null,
-=======
     ecus: [anEcu()],
+    lock: null,
     ...changes,
   };
 }
@@ -33,7 +30,6 @@ export function anEcu(changes: Partial<Vehicle['ecus'][number]> = {}): Vehicle['
     serial_number: null,
     vin: null,
     seen_at: null,
->>>>>>> f96b22d (feat: a scan finds out which ECUs a vehicle has, and ECUs can be chosen by name)
     ...changes,
   };
 }

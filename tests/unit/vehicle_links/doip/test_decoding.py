@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vehicle_links.doip.commands import responses_to
 from vehicle_links.doip.decoding import (
     BadAnswer,
     SizeNeeded,
@@ -13,10 +14,10 @@ from vehicle_links.doip.decoding import (
     dtcs,
     extended_data_records,
     fault_details,
-    faults,
     quoted,
     snapshot_records,
 )
+from vehicle_links.doip.descriptions import RAW
 
 ABOUT = bytes.fromhex("042011 2F")
 SNAPSHOTS = bytes.fromhex("5904") + ABOUT
@@ -24,7 +25,7 @@ EXTENDED = bytes.fromhex("5906") + ABOUT
 
 
 def test_faults_come_with_code_and_every_status_bit() -> None:
-    first, second = faults(0x10, bytes.fromhex("5902FF 0420112F C1210028"))
+    first, second = responses_to("ReadDTC", {}, 0x10, bytes.fromhex("5902FF 0420112F C1210028"), RAW)
     assert (first["code"], first["display_code"], first["ecuAddress"]) == ("0x042011", "P0420-11", "0x10")
     assert second["display_code"] == "U0121-00"
     status = second["status"]
@@ -33,7 +34,7 @@ def test_faults_come_with_code_and_every_status_bit() -> None:
 
 
 def test_no_faults_are_no_faults() -> None:
-    assert faults(0x10, bytes.fromhex("5902FF")) == []
+    assert dtcs(bytes.fromhex("5902FF")) == []
 
 
 @pytest.mark.parametrize("answer", ["59", "5902", "5902FF04", "5902FF0420112FC1"])
@@ -101,7 +102,6 @@ SIZES = st.dictionaries(st.integers(0, 0xFFFF), st.integers(0, 8), max_size=8)
 @pytest.mark.parametrize(
     "decode",
     [
-        lambda data, sizes: faults(0x10, data),
         lambda data, sizes: dtcs(data),
         lambda data, sizes: snapshot_records(data, sizes),
         lambda data, sizes: extended_data_records(data, sizes),
