@@ -39,6 +39,7 @@ def vehicle_connector_settings(settings: Settings, command_service_port: int) ->
         session_host=LOOPBACK,
         session_port=0,
         vehicle_credential_secret=settings.vehicle_credential_secret,
+        odx_path=settings.odx_path,
     )
 
 

@@ -56,6 +56,22 @@ def test_every_required_variable_is_set(chart: Rendered, component: str) -> None
     assert required <= set(environment)
 
 
+def test_pdx_files_come_from_a_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = {"persistentVolumeClaim": {"claimName": "odx"}}
+    chart = render((), f"vehicleConnector.odx.volume={json.dumps(claim)}")
+    connector = chart.workload("vehicle-connector")
+    (volume,) = [each for each in connector.pod["volumes"] if each["name"] == "odx"]
+    (mount,) = [each for each in connector.container["volumeMounts"] if each["name"] == "odx"]
+    assert volume == {"name": "odx", **claim}
+    assert mount == {"name": "odx", "mountPath": "/odx", "readOnly": True}
+    environment = given(chart, "vehicle-connector", SECRET)
+    assert environment["ODX_PATH"] == mount["mountPath"]
+    loaded = load(SETTINGS["vehicle-connector"], environment | {"ODX_PATH": str(tmp_path)}, monkeypatch)
+    assert loaded.odx_path == tmp_path
+    assert all(each["name"] != "odx" for each in chart.workload("gateway").pod["volumes"])
+    assert "ODX_PATH" not in render().workload("vehicle-connector").environment(render())
+
+
 @pytest.mark.parametrize("component", SETTINGS)
 def test_the_service_would_start(chart: Rendered, component: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = chart.of_kind("Secret")

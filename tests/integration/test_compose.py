@@ -42,6 +42,8 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def services(secrets: dict[str, str]) -> dict[str, Any]:
     def value(match: re.Match[str]) -> str:
         name, _, default = match[1].partition(":")
+        if name not in secrets and default.startswith("+"):  # only where it is set
+            return ""
         return secrets.get(name, default.removeprefix("-") if default.startswith("-") else f"${{{match[1]}}}")
 
     text = re.sub(r"\$\{([^}]+)\}", value, (COMPOSE / "compose.yaml").read_text())

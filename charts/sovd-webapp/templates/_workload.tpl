@@ -95,6 +95,9 @@ spec:
             {{- if .files }}
             - { name: files, mountPath: /etc/sovd/files, readOnly: true }
             {{- end }}
+            {{- if dig "odx" "volume" nil $values }}
+            - { name: odx, mountPath: /odx, readOnly: true }
+            {{- end }}
       volumes:
         - name: tmp
           emptyDir: { sizeLimit: 64Mi }
@@ -105,6 +108,10 @@ spec:
         {{- with .files }}
         - name: files
           configMap: { name: {{ include "sovd.name" (list $root .) }} }
+        {{- end }}
+        {{- with dig "odx" "volume" nil $values }}
+        - name: odx
+          {{- toYaml . | nindent 10 }}
         {{- end }}
 {{- end -}}
 
