@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# pin_requirements.sh EXTRA…: requirements/EXTRA.txt for each, and dev.txt, build.txt and checkov.txt there, pinned with hashes
+# pin_requirements.sh EXTRA…: requirements/EXTRA.txt for each, and dev, build, checkov and gallia there, pinned with hashes
 # for every platform and Python version. Where the packages come from is nobody's business but the installer's: no index
 # is written into the files.
 set -euo pipefail
@@ -19,3 +19,5 @@ for extra in "$@"; do
 done
 sed -n 's/^requires = \["\(.*\)"\]$/\1/p' pyproject.toml | pin - --output-file requirements/build.txt
 pin requirements/checkov.in --output-file requirements/checkov.txt
+# An environment of its own (tests/unit/vehicle_links/doip/test_gallia.py): it pins what we have in other versions.
+pin requirements/gallia.in --output-file requirements/gallia.txt
