@@ -13,6 +13,7 @@ from command_service.demo_data import create_demo_vehicles
 from command_service.dispatch import Dispatcher, WokenVehicles
 from command_service.folding import keep_folding
 from command_service.grpc_api import AuditApi, CommandApi, VehicleApi
+from command_service.identity_api import IdentityApi
 from command_service.live_announcer import LiveAnnouncer
 from command_service.reports_api import ReportApi
 from command_service.settings import Settings
@@ -32,6 +33,7 @@ from command_service.use_cases.record_results import RecordResults
 from command_service.use_cases.recover_commands import RecoverCommands
 from command_service.use_cases.submit_commands import SubmitCommands
 from command_service.use_cases.summary import FoldEndedCommands, Summarise
+from command_service.use_cases.vehicle_identities import VehicleIdentities
 from command_service.use_cases.vehicle_sessions import VehicleSessions
 from command_service.watchdog import Watchdog, keep_clean, keep_sealing
 from service_kit.backoff import Backoff
@@ -47,6 +49,7 @@ from service_kit.messaging.rabbitmq import RabbitMessaging
 from sovd_protos.audit.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from sovd_protos.command.v1.command_pb2_grpc import add_CommandServiceServicer_to_server
 from sovd_protos.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
+from sovd_protos.identity.v1.identity_pb2_grpc import add_IdentityServiceServicer_to_server
 from sovd_protos.reports.v1.reports_pb2_grpc import add_ReportServiceServicer_to_server
 from sovd_protos.vehicle.v1.vehicle_pb2_grpc import add_VehicleServiceServicer_to_server
 
@@ -67,6 +70,7 @@ class _Parts:
     commands: CommandApi
     vehicles: ManageVehicles
     locks: LockVehicles
+    identities: IdentityApi
     audit: AuditTrail
     reports: ReportApi
     connectors: ConnectorApi
@@ -102,6 +106,7 @@ async def compose(
         )
         add_CommandServiceServicer_to_server(parts.commands, server)
         add_VehicleServiceServicer_to_server(VehicleApi(parts.vehicles, parts.locks), server)
+        add_IdentityServiceServicer_to_server(parts.identities, server)
         add_AuditServiceServicer_to_server(AuditApi(parts.audit), server)
         add_ReportServiceServicer_to_server(parts.reports, server)
         add_ConnectorServiceServicer_to_server(parts.connectors, server)
@@ -135,6 +140,9 @@ def _build(settings: Settings, storage: SqlStorage, messaging: Messaging, announ
         ),
         vehicles=ManageVehicles(storage, control, announcer, woken),
         locks=LockVehicles(storage, limits, announcer, woken),
+        identities=IdentityApi(
+            VehicleIdentities(storage, settings.vehicle_ca(), settings.identity_rules(), control, announcer, woken)
+        ),
         audit=AuditTrail(storage),
         reports=ReportApi(ReadFaultMemory(storage), Summarise(storage), CountCommands(storage)),
         connectors=ConnectorApi(

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, TypeVar
 from command_service import metrics
 from command_service.domain.results import Result
 from command_service.domain.vehicle import LinkKind
-from command_service.grpc_mapping import assignments_to_proto, ecu_from_proto, result_from_proto, take_up_to_proto
+from command_service.grpc_mapping import (
+    assignments_to_proto,
+    ecu_from_proto,
+    result_from_proto,
+    sessions_to_proto,
+    take_up_to_proto,
+)
 from command_service.use_cases.assign_vehicles import AssignVehicles
 from command_service.use_cases.claim_commands import ClaimAnswer, ClaimCommands, ClaimRequest
 from command_service.use_cases.limits import Limits
@@ -136,6 +142,7 @@ class _ConnectorStream:
         self._assignments: connector_pb2.Assignments | None = None
         self._lease: connector_pb2.LeaseGranted | None = None
         self._claim_answers: list[connector_pb2.ClaimAnswer] = []
+        self._superseded: list[connector_pb2.OpenSession] = []
         self._session_answers: list[connector_pb2.SessionAnswer] = []
         # The latest acknowledgement of an attempt says it all.
         self._acks: dict[tuple[str, int], Acknowledgement] = {}
@@ -153,10 +160,7 @@ class _ConnectorStream:
         return connector_pb2.Registered(
             lease_ms=self._api.lease_ms,
             take_ups=[take_up_to_proto(take_up) for take_up in take_ups],
-            superseded=[
-                connector_pb2.OpenSession(vehicle_id=vehicle_id, session_epoch=epoch)
-                for vehicle_id, epoch in superseded
-            ],
+            superseded=sessions_to_proto(superseded),
         )
 
     async def read(self, messages: AsyncIterator[connector_pb2.FromConnector]) -> None:
@@ -179,6 +183,7 @@ class _ConnectorStream:
         message = connector_pb2.ToConnector(
             lease_granted=self._lease,
             assignments=self._assignments,
+            superseded=self._superseded,
             session_answers=self._session_answers,
             claim_answers=self._claim_answers,
             result_acks=[
@@ -189,7 +194,7 @@ class _ConnectorStream:
             ],
         )
         self._lease = self._assignments = None
-        self._session_answers, self._claim_answers, self._acks = [], [], {}
+        self._session_answers, self._claim_answers, self._acks, self._superseded = [], [], {}, []
         return message
 
     def _take_in(self, message: connector_pb2.FromConnector) -> None:
@@ -232,6 +237,7 @@ class _ConnectorStream:
             [ecu_from_proto(ecu) for ecu in opened.ecus],
             [HeldCommand(held.command_id, held.attempt) for held in opened.held],
             opened.link_kind or LinkKind.SESSION,
+            opened.certificate_fingerprint,
         )
 
         def answered(future: "asyncio.Future[SessionOpened]") -> None:
@@ -257,9 +263,13 @@ class _ConnectorStream:
     def _touch(self, seen: Sequence[connector_pb2.SessionSeen]) -> None:
         async def touch() -> None:
             try:
-                await self._api.sessions.seen([(one.vehicle_id, one.session_epoch) for one in seen])
+                superseded = await self._api.sessions.seen([(one.vehicle_id, one.session_epoch) for one in seen])
             except Unavailable as error:
                 self._fail(error)
+                return
+            if superseded:
+                self._superseded += sessions_to_proto(superseded)
+                self._changed.set()
 
         task = asyncio.create_task(touch())
         self._seen.add(task)

@@ -76,7 +76,7 @@ class CommandApi(command_pb2_grpc.CommandServiceServicer):
         self, request: command_pb2.ListCommandsRequest, context: "Context"
     ) -> command_pb2.ListCommandsResponse:
         filter_ = command_filter(request)
-        commands, next_cursor = await self._read.page(filter_, _limit(request.limit), request.cursor)
+        commands, next_cursor = await self._read.page(filter_, page_limit(request.limit), request.cursor)
         return command_pb2.ListCommandsResponse(
             commands=[command_to_proto(*found) for found in commands], next_cursor=next_cursor
         )
@@ -85,7 +85,7 @@ class CommandApi(command_pb2_grpc.CommandServiceServicer):
         self, request: command_pb2.ListResponsesRequest, context: "Context"
     ) -> command_pb2.ListResponsesResponse:
         command_id = require_uuid("command_id", request.command_id)
-        responses, has_more = await self._read.responses(command_id, request.after, _limit(request.limit))
+        responses, has_more = await self._read.responses(command_id, request.after, page_limit(request.limit))
         return command_pb2.ListResponsesResponse(
             responses=[response_to_proto(response) for response in responses], has_more=has_more
         )
@@ -94,7 +94,7 @@ class CommandApi(command_pb2_grpc.CommandServiceServicer):
         self, request: command_pb2.ListEvidenceRequest, context: "Context"
     ) -> command_pb2.ListEvidenceResponse:
         command_id = require_uuid("command_id", request.command_id)
-        evidence, next_cursor = await self._read.evidence(command_id, _limit(request.limit), request.cursor)
+        evidence, next_cursor = await self._read.evidence(command_id, page_limit(request.limit), request.cursor)
         return command_pb2.ListEvidenceResponse(
             evidence=[evidence_to_proto(one) for one in evidence], next_cursor=next_cursor
         )
@@ -154,7 +154,7 @@ class VehicleApi(vehicle_pb2_grpc.VehicleServiceServicer):
         self, request: vehicle_pb2.ListVehiclesRequest, context: "Context"
     ) -> vehicle_pb2.ListVehiclesResponse:
         vehicles, next_cursor = await self._vehicles.page(
-            request.search, request.connection_status, _limit(request.limit), request.cursor, request.sort
+            request.search, request.connection_status, page_limit(request.limit), request.cursor, request.sort
         )
         return vehicle_pb2.ListVehiclesResponse(
             vehicles=[vehicle_to_proto(vehicle) for vehicle in vehicles], next_cursor=next_cursor
@@ -237,7 +237,7 @@ class AuditApi(audit_pb2_grpc.AuditServiceServicer):
             from_=from_microseconds(request.from_us),
             to=from_microseconds(request.to_us),
         )
-        entries, next_cursor = await self._audit.page(filter_, _limit(request.limit), request.cursor)
+        entries, next_cursor = await self._audit.page(filter_, page_limit(request.limit), request.cursor)
         return audit_pb2.ListAuditResponse(
             entries=[audit_entry_to_proto(entry) for entry in entries], next_cursor=next_cursor
         )
@@ -312,7 +312,7 @@ def _lock_arguments(request: vehicle_pb2.LockRequest) -> tuple[Actor, str, int |
     return actor_from_proto(request.actor), require_uuid("vehicle_id", request.vehicle_id), seconds
 
 
-def _limit(asked: int) -> int:
+def page_limit(asked: int) -> int:
     return min(asked, _MAX_PAGE) if asked else _DEFAULT_PAGE
 
 

@@ -286,3 +286,8 @@ def take_up_to_proto(take_up: TakeUp) -> connector_pb2.TakeUp:
         traceparent=take_up.traceparent,
         stream_duration_ms=take_up.stream_duration_ms,
     )
+
+
+def sessions_to_proto(sessions: Sequence[tuple[str, int]]) -> list[connector_pb2.OpenSession]:
+    """From (vehicle_id, session_epoch)."""
+    return [connector_pb2.OpenSession(vehicle_id=vehicle_id, session_epoch=epoch) for vehicle_id, epoch in sessions]

@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from command_service.domain.preconditions import PreconditionRules
 from command_service.preconditions_file import load_preconditions
 from command_service.use_cases.limits import Limits
+from command_service.use_cases.vehicle_identities import IdentityRules
+from command_service.vehicle_ca import VehicleCa
 from service_kit.settings import DatabaseUrl, Port, RabbitUrl, RedisUrl, ServiceSettings
 
 _DEFAULTS = Limits()
+_IDENTITY = IdentityRules()
 
 
 def _check_preconditions(path: Path) -> Path:
@@ -48,6 +51,35 @@ class Settings(ServiceSettings):
 
     def preconditions(self) -> PreconditionRules:
         return PreconditionRules() if self.preconditions_file is None else load_preconditions(self.preconditions_file)
+
+    # The authority that signs vehicles' certificates; without it vehicles have none.
+    vehicle_ca_cert_file: Path | None = None
+    vehicle_ca_key_file: Path | None = None
+    vehicle_certificate_days: float = Field(
+        default=_IDENTITY.certificate_days, gt=0, le=825, description="days, more than 0, at most 825"
+    )
+    enrolment_code_hours: float = Field(
+        default=_IDENTITY.code_hours, gt=0, le=720, description="hours, more than 0, at most 720"
+    )
+
+    @model_validator(mode="after")
+    def _vehicle_ca_is_usable(self) -> "Settings":
+        try:
+            self.vehicle_ca()
+        except ValueError as error:
+            raise ValueError(f"VEHICLE_CA_CERT_FILE, VEHICLE_CA_KEY_FILE: {error}") from None
+        return self
+
+    def vehicle_ca(self) -> VehicleCa | None:
+        """Raises ValueError."""
+        if self.vehicle_ca_cert_file is None and self.vehicle_ca_key_file is None:
+            return None
+        if self.vehicle_ca_cert_file is None or self.vehicle_ca_key_file is None:
+            raise ValueError("give both or neither")
+        return VehicleCa.load(self.vehicle_ca_cert_file, self.vehicle_ca_key_file)
+
+    def identity_rules(self) -> IdentityRules:
+        return IdentityRules(self.vehicle_certificate_days, self.enrolment_code_hours)
 
     def limits(self) -> Limits:
         names = set(Limits.__dataclass_fields__) & set(type(self).model_fields)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # the parts are looked up here, not made: importing them woul
     from service_kit.lifecycle import Lifecycle
     from service_kit.live_events.port import LiveEvents
     from sovd_protos.audit.v1.audit_pb2_grpc import AuditServiceAsyncStub
+    from sovd_protos.identity.v1.identity_pb2_grpc import IdentityServiceAsyncStub
     from sovd_protos.reports.v1.reports_pb2_grpc import ReportServiceAsyncStub
     from sovd_protos.vehicle.v1.vehicle_pb2_grpc import VehicleServiceAsyncStub
 
@@ -36,6 +37,7 @@ class AppState:
     channel: grpc.aio.Channel
     live_events: LiveEvents
     vehicles: VehicleServiceAsyncStub
+    identities: IdentityServiceAsyncStub
     audit_service: AuditServiceAsyncStub
     reports: ReportServiceAsyncStub
     command_client: CommandClient

@@ -38,6 +38,7 @@ from service_kit.live_events.port import LiveEvents
 from service_kit.live_events.redis import RedisLiveEvents
 from service_kit.logging import get_logger
 from sovd_protos.audit.v1.audit_pb2_grpc import AuditServiceStub
+from sovd_protos.identity.v1.identity_pb2_grpc import IdentityServiceStub
 from sovd_protos.reports.v1.reports_pb2_grpc import ReportServiceStub
 from sovd_protos.vehicle.v1.vehicle_pb2_grpc import VehicleServiceStub
 
@@ -91,6 +92,7 @@ def _build_state(
         channel=channel,
         live_events=live_events,
         vehicles=VehicleServiceStub(channel),
+        identities=IdentityServiceStub(channel),
         audit_service=AuditServiceStub(channel),
         reports=ReportServiceStub(channel),
         command_client=command_client,

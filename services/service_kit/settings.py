@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -68,6 +69,14 @@ def _is_host_and_port(value: str) -> str:
     if not host or not colon or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError("must be host:port")
     return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches that host (a name or an address)."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)]

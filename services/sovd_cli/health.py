@@ -28,7 +28,10 @@ def ask(service: str, timeout: float = DEFAULT_SECONDS) -> None:
 
     It is where the service's own settings in the environment put it.
     """
-    if service in _GRPC:
+    if service == "vehicle-connector" and os.environ.get("VEHICLE_TLS_CERT_FILE"):
+        # Its port for vehicles wants a vehicle's certificate.
+        _ask_grpc(_port("HEALTH_PORT", "50054"), timeout, plain_text=True)
+    elif service in _GRPC:
         _ask_grpc(_port(*_GRPC[service]), timeout)
     else:
         variable, default, path = _HTTP[service]
@@ -62,11 +65,11 @@ def _ask_http(url: str, timeout: float) -> None:
         raise _not_ready(f"{url} does not answer: {error}") from error
 
 
-def _ask_grpc(port: int, timeout: float) -> None:
+def _ask_grpc(port: int, timeout: float, *, plain_text: bool = False) -> None:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    with _open_channel(port) as channel:
+    with _open_channel(port, plain_text) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=timeout)
         except grpc.RpcError as error:
@@ -75,7 +78,7 @@ def _ask_grpc(port: int, timeout: float) -> None:
         raise _not_ready(f"port {port} answers {health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)}")
 
 
-def _open_channel(port: int) -> "grpc.Channel":
+def _open_channel(port: int, plain_text: bool) -> "grpc.Channel":
     import grpc
 
     from service_kit.grpc_tls import GrpcTls
@@ -83,7 +86,7 @@ def _open_channel(port: int) -> "grpc.Channel":
     files = {name: os.environ.get(f"GRPC_TLS_{name.upper()}") for name in ("cert_file", "key_file", "ca_file")}
     # With TLS its certificate has to name localhost as well.
     target, options = f"localhost:{port}", [("grpc.enable_http_proxy", 0)]
-    if not any(files.values()):
+    if plain_text or not any(files.values()):
         return grpc.insecure_channel(target, options)
     tls = GrpcTls(**{name: Path(file) if file else None for name, file in files.items()})
     return grpc.secure_channel(target, tls.channel_credentials(), options)

@@ -47,6 +47,9 @@ class Holder(Protocol):
 
     def sessions_seen(self) -> Iterable[wire.SessionSeen]: ...
 
+    def superseded(self, sessions: Iterable[wire.OpenSession]) -> None:
+        """The vehicle has a newer session, or is no longer let in."""
+
     def acknowledged(self, acks: Iterable[wire.ResultAck]) -> None: ...
 
     def assigned(self, assignments: wire.Assignments) -> None:
@@ -258,6 +261,8 @@ class CommandServiceStream:
             holder.acknowledged(message.result_acks)
         if message.HasField("assignments"):
             holder.assigned(message.assignments)
+        if message.superseded:
+            holder.superseded(message.superseded)
         for session in message.session_answers:
             self._on_session_answer(session)
         for claim in message.claim_answers:

@@ -8,12 +8,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
+import grpc
+
 from service_kit.grpc_channel import open_channel
 from service_kit.grpc_server import create_server
+from service_kit.grpc_tls import GrpcTls
 from service_kit.lifecycle import Lifecycle
 from service_kit.logging import get_logger
 from service_kit.messaging.port import Messaging
 from service_kit.messaging.rabbitmq import RabbitMessaging
+from sovd_protos.identity.v1.identity_pb2_grpc import (
+    add_EnrolmentServiceServicer_to_server,
+    add_RenewalServiceServicer_to_server,
+)
 from vehicle_connector import metrics
 from vehicle_connector.command_service_stream import CommandServiceStream
 from vehicle_connector.dialled_vehicles import DialledVehicles
@@ -21,6 +28,13 @@ from vehicle_connector.dispatcher import Dispatcher
 from vehicle_connector.executor import Executor, Limits
 from vehicle_connector.holder import HeldHere
 from vehicle_connector.lease import Lease
+from vehicle_connector.session_link.identity import (
+    ENROLMENT_SERVICE,
+    RENEWAL_SERVICE,
+    EnrolmentServer,
+    IdentityService,
+    RenewalServer,
+)
 from vehicle_connector.session_link.server import SERVICE, SessionRules, SessionServer
 from vehicle_connector.sessions import Sessions
 from vehicle_connector.settings import Settings
@@ -32,6 +46,8 @@ _log = get_logger(__name__)
 # Sessions last for days; this is the most that gRPC takes.
 _NO_CONNECTION_AGE_SECONDS = (2**31 - 1) / 1000
 _GRPC_GRACE_SECONDS = 1.0
+# Whoever can reach the port may send it that much.
+_MAX_ENROLMENT_BYTES = 64 * 1024
 _PROBE_SECONDS = 0.1
 _BROKER_PROBES = 20
 # How long a stopping connector waits for the answers to its claims.
@@ -39,15 +55,19 @@ _CLAIM_SECONDS = 2.0
 
 
 class VehicleConnector(Lifecycle):
-    """The running service; `session_port` is where vehicles dial in."""
+    """The running service; `session_port` is where vehicles dial in. With mutual TLS for vehicles: `enrolment_port`
+    for those without a certificate, and `health_port`, plain text."""
 
     connector_id: str = ""
     session_port: int = 0
+    enrolment_port: int = 0
+    health_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
     messaging: Messaging
+    identities: IdentityService
     stream: CommandServiceStream
     executor: Executor
     sessions: Sessions
@@ -100,7 +120,7 @@ def _build(settings: Settings, connector: VehicleConnector, messaging: Messaging
         diallers, sessions, stream, executor, lease, redial_max_seconds=settings.redial_max_seconds
     )
     dispatcher = Dispatcher(messaging, stream, executor, sessions.supersede)
-    return _Parts(messaging, stream, executor, sessions, dialled, dispatcher)
+    return _Parts(messaging, IdentityService(channel), stream, executor, sessions, dialled, dispatcher)
 
 
 async def _hear_announcements(settings: Settings, connector: VehicleConnector, parts: _Parts) -> None:
@@ -114,22 +134,54 @@ async def _hear_announcements(settings: Settings, connector: VehicleConnector, p
 
 
 async def _serve_vehicles(settings: Settings, connector: VehicleConnector, parts: _Parts) -> None:
+    vehicle_tls = settings.vehicle_tls
     server, connector.session_port = create_server(
         settings.service_token.get_secret_value(),
-        port_address=f"{settings.session_host}:{settings.session_port}",
+        port_address=f"{settings.listening_host}:{settings.session_port}",
         lifecycle=connector,
-        open_methods=[f"/{SERVICE}/"],  # vehicles have a credential of their own, in the hello
-        tls=settings.grpc_tls,
-        client_certificates=False,
+        open_methods=[f"/{SERVICE}/", f"/{RENEWAL_SERVICE}/"],  # who calls is a vehicle, not a service
+        tls=vehicle_tls or settings.grpc_tls,
+        client_certificates=vehicle_tls is not None,
         max_connection_age_s=_NO_CONNECTION_AGE_SECONDS,
     )
+    secret = settings.vehicle_credential_secret
     rules = SessionRules(
         connector.connector_id,
-        settings.vehicle_credential_secret.get_secret_value(),
+        secret.get_secret_value() if secret else "",
         settings.heartbeat_interval_seconds,
         settings.result_window,
     )
-    SessionServer(rules, parts.stream, parts.executor, parts.sessions).add_to(server)
+    identities = parts.identities if vehicle_tls else None
+    SessionServer(rules, parts.stream, parts.executor, parts.sessions, identities).add_to(server)
+    if vehicle_tls is not None:
+        add_RenewalServiceServicer_to_server(RenewalServer(parts.identities), server)
+        await _serve_the_unknown(settings, connector, parts.identities, vehicle_tls)
+    await _start(server, connector)
+
+
+async def _serve_the_unknown(
+    settings: Settings, connector: VehicleConnector, identities: IdentityService, tls: GrpcTls
+) -> None:
+    """Who has no certificate of a vehicle: vehicles that enrol, and whoever looks after this service."""
+    token, host = settings.service_token.get_secret_value(), settings.listening_host
+    enrolment, connector.enrolment_port = create_server(
+        token,
+        port_address=f"{host}:{settings.enrolment_port}",
+        lifecycle=connector,
+        open_methods=[f"/{ENROLMENT_SERVICE}/"],
+        tls=tls,
+        client_certificates=False,
+        options=[("grpc.max_receive_message_length", _MAX_ENROLMENT_BYTES)],
+    )
+    add_EnrolmentServiceServicer_to_server(EnrolmentServer(identities), enrolment)
+    health, connector.health_port = create_server(
+        token, port_address=f"{host}:{settings.health_port}", lifecycle=connector
+    )
+    await _start(enrolment, connector)
+    await _start(health, connector)
+
+
+async def _start(server: grpc.aio.Server, connector: VehicleConnector) -> None:
     await server.start()
 
     async def stop_server() -> None:

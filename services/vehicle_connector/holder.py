@@ -36,12 +36,15 @@ class HeldHere:
         )
 
     def registered(self, answer: wire.Registered) -> Iterable[wire.Result]:
-        for session in answer.superseded:
-            self._sessions.supersede(session.vehicle_id, session.session_epoch)
+        self.superseded(answer.superseded)
         return self._executor.taken_up(answer.take_ups)
 
     def sessions_seen(self) -> Iterable[wire.SessionSeen]:
         return self._sessions.take_seen()
+
+    def superseded(self, sessions: Iterable[wire.OpenSession]) -> None:
+        for session in sessions:
+            self._sessions.supersede(session.vehicle_id, session.session_epoch)
 
     def acknowledged(self, acks: Iterable[wire.ResultAck]) -> None:
         self._executor.acknowledged(acks)

@@ -1,11 +1,15 @@
 """Settings of the vehicle connector."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
-from service_kit.settings import HostPort, Port, RabbitUrl
+from service_kit.grpc_tls import GrpcTls
+from service_kit.settings import HostPort, Port, RabbitUrl, is_loopback
 from vehicle_links.settings import LinkSettings
+
+_VEHICLE_TLS = "VEHICLE_TLS_CERT_FILE, VEHICLE_TLS_KEY_FILE, VEHICLE_CA_FILE"
 
 Seconds = Annotated[float, Field(gt=0, description="seconds, more than 0")]
 
@@ -15,14 +19,29 @@ class Settings(LinkSettings):
 
     rabbitmq_url: RabbitUrl
     command_service_address: HostPort
-    session_host: str = "0.0.0.0"  # noqa: S104  vehicles dial in from outside
+    # Where vehicles dial in. Empty: loopback while that is plain text, else everywhere.
+    session_host: str = ""
     session_port: Port = 50052
+    # Vehicles are known by certificates: this connector's own, and the authority of the vehicles.
+    vehicle_tls_cert_file: Path | None = None
+    vehicle_tls_key_file: Path | None = None
+    vehicle_ca_file: Path | None = None
+    # With them: where vehicles that have no certificate yet ask for one, and where health is told without TLS.
+    enrolment_port: Port = 50053
+    health_port: Port = 50054
+    # Why vehicles may dial in beyond loopback without them: a network of this machine or a throw-away cluster
+    # (development only), or a proxy or mesh in front, which ends TLS.
+    vehicle_plain_text: Literal["refused", "isolated-network", "tls-ended-by-proxy"] = "refused"
     metrics_port: Port = 9102
+    # What vehicles' credentials are derived from, where they have no certificates.
+    vehicle_credential_secret: SecretStr | None = Field(
+        default=None,
+        validate_default=True,
+        min_length=16,
+        description="the secret that vehicle credentials are derived from, at least 16 characters",
+    )
     # What people are told about where vehicles reach this connector; empty: host and port.
     advertised_address: str = ""
-    vehicle_credential_secret: SecretStr = Field(
-        min_length=16, description="the secret that vehicle credentials are derived from, at least 16 characters"
-    )
     # Messages, each of a few commands, that may be on their way between the broker and their claims at once.
     prefetch: int = Field(default=100, ge=1, le=65535, description="1 to 65535")
     # Updates of one command that a vehicle may be ahead of what is recorded: the bound of a command's result buffer.
@@ -44,3 +63,43 @@ class Settings(LinkSettings):
 
     # UDP port on which vehicles that announce themselves are heard, as a rule 13400; 0: none.
     doip_announcement_port: Port = 0
+
+    @field_validator("vehicle_credential_secret")
+    @classmethod
+    def _vehicles_are_known(cls, secret: SecretStr | None, given: ValidationInfo) -> SecretStr | None:
+        if secret is None and not given.data.get("vehicle_tls_cert_file"):
+            raise ValueError("missing")
+        return secret
+
+    @model_validator(mode="after")
+    def _vehicles_come_safely(self) -> "Settings":
+        files = (self.vehicle_tls_cert_file, self.vehicle_tls_key_file, self.vehicle_ca_file)
+        if any(files) and not all(files):
+            raise ValueError(f"{_VEHICLE_TLS}: give all or none")
+        if self.vehicle_tls is None and self.vehicle_plain_text != "tls-ended-by-proxy":
+            if self.environment != "development":
+                raise ValueError(
+                    f"{_VEHICLE_TLS}: missing; in {self.environment} vehicles are known by their certificates"
+                    " (VEHICLE_PLAIN_TEXT=tls-ended-by-proxy: a proxy in front of the port ends TLS)"
+                )
+            if not self._is_open and not is_loopback(self.listening_host):
+                raise ValueError(
+                    f"SESSION_HOST: plain text is for loopback only, not {self.session_host}; give {_VEHICLE_TLS}"
+                    " (VEHICLE_PLAIN_TEXT=isolated-network: nobody else reaches that port)"
+                )
+        return self
+
+    @property
+    def vehicle_tls(self) -> GrpcTls | None:
+        """Mutual TLS for vehicles; None: they show a credential in their hello."""
+        if self.vehicle_tls_cert_file is None:
+            return None
+        return GrpcTls(self.vehicle_tls_cert_file, self.vehicle_tls_key_file, self.vehicle_ca_file)
+
+    @property
+    def listening_host(self) -> str:
+        return self.session_host or ("0.0.0.0" if self._is_open else "127.0.0.1")  # noqa: S104  vehicles are outside
+
+    @property
+    def _is_open(self) -> bool:
+        return bool(self.vehicle_tls or self.grpc_tls or self.vehicle_plain_text != "refused")

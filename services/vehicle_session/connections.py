@@ -33,11 +33,15 @@ class Connections:
 
     def __init__(self, address: str, *, tls: GrpcTls | None = None, shared: bool = False) -> None:
         self._target = address if "://" in address or address.startswith("unix:") else f"dns:///{address}"
-        self._credentials = tls.channel_credentials() if tls else None
+        self._credentials: grpc.ChannelCredentials | None = tls.channel_credentials() if tls else None
         self._shared = shared
         self._channel: grpc.aio.Channel | None = None
         self._failures = 0
         self._report_after = 0.0
+
+    def present(self, credentials: grpc.ChannelCredentials) -> None:
+        """On connections that are opened from now on."""
+        self._credentials = credentials
 
     def open(self) -> grpc.aio.Channel:
         if not self._shared:

@@ -3,10 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 from service_kit.lifecycle import Lifecycle
 from service_kit.logging import get_logger
 from vehicle_session.connections import Connections
+from vehicle_session.enrolment import VehicleIdentity
+from vehicle_session.identity_folder import IdentityFolder
 from vehicle_session.session_client import ReconnectPolicy
 from vehicle_simulator.ecus import VehicleSpec
 from vehicle_simulator.faults import FaultScript
@@ -26,6 +29,10 @@ async def compose(settings: Settings) -> AsyncIterator[Lifecycle]:
     async with Lifecycle(NAME, settings.drain_seconds) as lifecycle:
         fleet = build_fleet(settings)
         lifecycle.on_drain(fleet.close)
+        for vin, identity in fleet.identities.items():
+            await identity.prepare(settings.enrolment_code.get_secret_value())
+            reconnect = partial(fleet[vin].session.drop_connection, 0)
+            lifecycle.background(identity.keep_renewed(reconnect), "certificate")
         if settings.sovd_port is not None:
             serve_sovd(settings, fleet, lifecycle)
         lifecycle.background(fleet.run(), "fleet")
@@ -51,18 +58,32 @@ def serve_sovd(settings: Settings, fleet: Fleet, lifecycle: Lifecycle) -> SovdSe
 
 def build_fleet(settings: Settings, policy: ReconnectPolicy | None = None) -> Fleet:
     """The fleet, not yet running: for tests and benches that script its faults."""
+    specs, secret = _specs(settings), settings.vehicle_credential_secret
     return Fleet(
-        _specs(settings),
+        specs,
         Connections(settings.connector_address, tls=settings.grpc_tls, shared=settings.shared_connection),
         ExecutionLedger(settings.ledger_file, fsync=settings.ledger_fsync),
-        credential_secret=settings.vehicle_credential_secret.get_secret_value(),
+        credential_secret=secret.get_secret_value() if secret else "",
         faults=FaultScript(settings.faults),
         latency_s=settings.answer_latency_ms / 1000,
         policy=policy,
         hellos_at_once=settings.hellos_at_once,
         doip=_doip_ports(settings),
         dial_in=settings.dial_in,
+        identities=_identities(settings, [spec.vin for spec in specs]),
     )
+
+
+def _identities(settings: Settings, vins: list[str]) -> dict[str, VehicleIdentity]:
+    identities: dict[str, VehicleIdentity] = {}
+    if settings.identity_dir is None:
+        return identities
+    for vin in vins:
+        folder = IdentityFolder(settings.identity_dir / vin, vin)
+        if settings.grpc_tls_ca_file:
+            folder.trust(settings.grpc_tls_ca_file.read_bytes())
+        identities[vin] = VehicleIdentity(folder, settings.connector_address, settings.enrolment_address)
+    return identities
 
 
 def _doip_ports(settings: Settings) -> DoipPorts | None:

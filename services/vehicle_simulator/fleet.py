@@ -1,8 +1,9 @@
 """A fleet of simulated vehicles in one process."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from service_kit.logging import get_logger
 from service_kit.vehicle_credential import vehicle_credential
@@ -18,6 +19,9 @@ from vehicle_simulator.ledger import ExecutionLedger
 from vehicle_simulator.metrics import VEHICLES_CONNECTED
 from vehicle_simulator.scripted import ScriptedExecutor, ScriptedSession
 from vehicle_simulator.vins import fleet_vins
+
+if TYPE_CHECKING:  # needs cryptography, where vehicles have certificates
+    from vehicle_session.enrolment import VehicleIdentity
 
 SOFTWARE_VERSION = "vehicle-simulator"
 # Vehicles that say hello at the same time: a fleet that starts or reconnects does not fall on the connector at once.
@@ -84,7 +88,10 @@ class Fleet:
         hellos_at_once: int = HELLOS_AT_ONCE,
         doip: DoipPorts | None = None,
         dial_in: bool = True,
+        identities: "Mapping[str, VehicleIdentity] | None" = None,
     ) -> None:
+        """`identities`: of vehicles that have certificates, by VIN."""
+        self.identities = identities or {}
         self.faults = faults or FaultScript()
         self.ledger = ledger
         self._connections = connections
@@ -150,8 +157,11 @@ class Fleet:
     def _vehicle(self, spec: VehicleSpec) -> SimulatedVehicle:
         model = VehicleModel(spec)
         executor = ScriptedExecutor(spec.vin, VehicleExecutor(model, self._latency_s), self.faults)
-        identity = Identity(spec.vin, vehicle_credential(self._secret, spec.vin), _ECUS, SOFTWARE_VERSION)
-        session = ScriptedSession(identity, executor, self.ledger, self._connections, self._gate, self._policy)
+        known_by = self.identities.get(spec.vin)
+        credential = "" if known_by else vehicle_credential(self._secret, spec.vin)
+        identity = Identity(spec.vin, credential, _ECUS, SOFTWARE_VERSION)
+        connections = known_by.connections if known_by else self._connections
+        session = ScriptedSession(identity, executor, self.ledger, connections, self._gate, self._policy)
         executor.session = session
         return SimulatedVehicle(spec, model, session, self._entity(model, self._doip) if self._doip else None)
 

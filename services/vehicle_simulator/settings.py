@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
 from service_kit.settings import CommaList, HostPort, Port, ServiceSettings
@@ -31,8 +31,17 @@ class Settings(ServiceSettings):
     # Vehicles have no part in the services' secret.
     service_token: SecretStr = SecretStr("")
     connector_address: HostPort = "localhost:50052"
-    vehicle_credential_secret: SecretStr = Field(
-        min_length=16, description="the secret that vehicle credentials are made from, at least 16 characters"
+    # Vehicles have certificates, each a folder below this one: see vehicle_session/identity_folder.py.
+    identity_dir: Path | None = None
+    # For the one that has no certificate yet, and where it asks for one: port 50053 of the connector unless given.
+    enrolment_code: SecretStr = SecretStr("")
+    enrolment_address: HostPort | Literal[""] = ""
+    # Without certificates: what vehicles show instead is made from it.
+    vehicle_credential_secret: SecretStr | None = Field(
+        default=None,
+        validate_default=True,
+        min_length=16,
+        description="the secret that vehicle credentials are made from, at least 16 characters",
     )
     vehicles: int = Field(default=10, ge=0, le=1_000_000, description="how many vehicles, 0 to 1000000")
     seed: int = 1
@@ -59,3 +68,10 @@ class Settings(ServiceSettings):
     # Serve each vehicle as a SOVD server too, below http://host:port/{vin}; 0 takes a free port.
     sovd_port: Port | None = None
     sovd_host: str = "0.0.0.0"  # noqa: S104  connectors dial from elsewhere
+
+    @field_validator("vehicle_credential_secret")
+    @classmethod
+    def _vehicles_are_known(cls, secret: SecretStr | None, given: ValidationInfo) -> SecretStr | None:
+        if secret is None and not given.data.get("identity_dir"):
+            raise ValueError("missing")
+        return secret

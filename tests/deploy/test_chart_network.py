@@ -18,6 +18,9 @@ ARROWS: set[Arrow] = {
     ("vehicles", "vehicle-connector", 50052),
     # Its checks; where it hides the vehicles' addresses, the vehicles too.
     ("load balancer", "vehicle-connector", 50052),
+    # Those that enrol.
+    ("vehicles", "vehicle-connector", 50053),
+    ("load balancer", "vehicle-connector", 50053),
     ("gateway", "stores", 5432),
     ("gateway", "stores", 6379),
     ("command-service", "stores", 5432),

@@ -13,6 +13,7 @@ import vehicle_simulator.settings
 from command_service.preconditions_file import load_preconditions
 from gateway.settings import GatewaySettings
 from tests.deploy.chart import CHART, LOCAL, PRODUCTION, VALUE_FILES, Rendered, render
+from tests.support.certificates import CertificateFiles
 
 SETTINGS: dict[str, type[BaseSettings]] = {
     "gateway": GatewaySettings,
@@ -39,6 +40,18 @@ def given(chart: Rendered, component: str, secret: dict[str, str]) -> dict[str, 
         return secret[text.split("/")[1].removesuffix(" optional")] if text.startswith("secret ") else text
 
     return {name: value(text) for name, text in chart.workload(component).environment(chart).items()}
+
+
+@pytest.fixture(scope="module")
+def vehicle_ca(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The Secret of the vehicles' authority, as it is mounted and as it is here."""
+    files = CertificateFiles.make(tmp_path_factory.mktemp("vehicle-ca"))
+    mounted = "/etc/sovd/vehicle-ca/tls"
+    return {f"{mounted}.crt": str(files.vehicle_ca), f"{mounted}.key": str(files.vehicle_ca_key)}
+
+
+def as_here(environment: dict[str, str], files: dict[str, str]) -> dict[str, str]:
+    return {name: files.get(value, value) for name, value in environment.items()}
 
 
 def load(settings: type[BaseSettings], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -73,10 +86,12 @@ def test_pdx_files_come_from_a_volume(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("component", SETTINGS)
-def test_the_service_would_start(chart: Rendered, component: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_would_start(
+    chart: Rendered, component: str, vehicle_ca: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = chart.of_kind("Secret")
     secret = {**SECRET, **(made[0]["stringData"] if made else {})}
-    loaded = load(SETTINGS[component], given(chart, component, secret), monkeypatch)
+    loaded = load(SETTINGS[component], as_here(given(chart, component, secret), vehicle_ca), monkeypatch)
     ports = {port["name"]: port["containerPort"] for port in chart.workload(component).container["ports"]}
     assert loaded.metrics_port == ports["metrics"]
 
@@ -112,14 +127,19 @@ def test_no_secret_is_in_plain_sight(component: str) -> None:
             assert value.startswith("secret sovd-webapp-secrets/"), name
 
 
-def test_ports_are_those_that_the_services_listen_on(production: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
-    listening = {
-        "gateway": ("http", "http_port"),
-        "command-service": ("grpc", "grpc_port"),
-        "vehicle-connector": ("session", "session_port"),
-    }
-    for component, (port_name, setting) in listening.items():
-        loaded = load(SETTINGS[component], given(production, component, SECRET), monkeypatch)
+def test_ports_are_those_that_the_services_listen_on(
+    production: Rendered, vehicle_ca: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening = [
+        ("gateway", "http", "http_port"),
+        ("command-service", "grpc", "grpc_port"),
+        ("vehicle-connector", "session", "session_port"),
+        ("vehicle-connector", "enrolment", "enrolment_port"),
+        ("vehicle-connector", "health", "health_port"),
+    ]
+    for component, port_name, setting in listening:
+        environment = as_here(given(production, component, SECRET), vehicle_ca)
+        loaded = load(SETTINGS[component], environment, monkeypatch)
         ports = {port["name"]: port["containerPort"] for port in production.workload(component).container["ports"]}
         assert getattr(loaded, setting) == ports[port_name]
 
@@ -158,7 +178,7 @@ def test_the_stores_urls_name_the_stores_of_the_release(local: Rendered) -> None
 
 
 def test_external_secrets_make_urls_that_the_services_take(
-    production: Rendered, monkeypatch: pytest.MonkeyPatch
+    production: Rendered, vehicle_ca: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The operator's template, filled in."""
     template = production.get("ExternalSecret", "sovd-webapp-external-secrets")["spec"]["target"]["template"]["data"]
@@ -179,7 +199,7 @@ def test_external_secrets_make_urls_that_the_services_take(
     assert secret["redis-url"] == "rediss://:p%2Fw@redis.example.com:6379/0"
     assert secret["rabbitmq-url"] == "amqps://sovd:p%2Fw@mq.example.com:5671/%2F"
     for component, settings in SETTINGS.items():
-        load(settings, given(production, component, secret), monkeypatch)
+        load(settings, as_here(given(production, component, secret), vehicle_ca), monkeypatch)
 
 
 def test_production_is_production(production: Rendered) -> None:

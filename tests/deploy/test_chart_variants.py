@@ -1,5 +1,7 @@
 """What can be switched: the load balancer, where secrets come from, how the connector scales, TLS, the connector."""
 
+import re
+
 from tests.deploy.chart import LOCAL, PRODUCTION, Object, Rendered, helm, render
 
 NGINX = (
@@ -145,24 +147,17 @@ def test_without_the_connector_nothing_of_it_is_left() -> None:
 def test_vehicles_dial_in_at_a_load_balancer_of_their_own(production: Rendered, local: Rendered) -> None:
     service = production.get("Service", "sovd-webapp-vehicles")
     assert service["spec"]["type"] == "LoadBalancer"
-    assert [port["name"] for port in service["spec"]["ports"]] == ["session"]
-    assert "service.beta.kubernetes.io/aws-load-balancer-ssl-cert" in service["metadata"]["annotations"]
+    assert [port["name"] for port in service["spec"]["ports"]] == ["session", "enrolment"]
+    # Their TLS ends in the pods.
+    assert "service.beta.kubernetes.io/aws-load-balancer-ssl-cert" not in service["metadata"]["annotations"]
     assert "sovd-webapp-vehicles" not in local.names("Service")
 
 
 HANDED_THROUGH = (
     'vehicleConnector.public.through="nginx"',
     'vehicleConnector.public.host="vehicles.example.com"',
-    'vehicleConnector.public.certificateArn=""',
-    "grpcTls.enabled=true",
+    'vehicleConnector.public.enrolmentHost="enrol.example.com"',
 )
-
-
-def test_a_load_balancer_without_a_certificate_hands_tls_through() -> None:
-    chart = render(PRODUCTION, 'vehicleConnector.public.certificateArn=""', "grpcTls.enabled=true")
-    service = chart.get("Service", "sovd-webapp-vehicles")
-    assert not [name for name in service["metadata"]["annotations"] if "ssl" in name]
-    assert chart.workload("vehicle-connector").environment(chart)["GRPC_TLS_CERT_FILE"]
 
 
 def test_nginx_hands_the_tls_of_vehicles_through_to_the_connector() -> None:
@@ -174,20 +169,25 @@ def test_nginx_hands_the_tls_of_vehicles_through_to_the_connector() -> None:
     assert entry["metadata"]["annotations"]["nginx.ingress.kubernetes.io/ssl-passthrough"] == "true"
     assert entry["spec"]["ingressClassName"] == "nginx"
     assert "tls" not in entry["spec"]
-    (rule,) = entry["spec"]["rules"]
-    assert rule["host"] == "vehicles.example.com"
-    (path,) = rule["http"]["paths"]
-    assert path["backend"]["service"] == {"name": "sovd-webapp-vehicles", "port": {"name": "session"}}
-    assert service["spec"]["ports"][0]["name"] == "session"
+    backends = {
+        rule["host"]: path["backend"]["service"] for rule in entry["spec"]["rules"] for path in rule["http"]["paths"]
+    }
+    assert backends == {
+        "vehicles.example.com": {"name": "sovd-webapp-vehicles", "port": {"name": "session"}},
+        "enrol.example.com": {"name": "sovd-webapp-vehicles", "port": {"name": "enrolment"}},
+    }
+    assert [port["name"] for port in service["spec"]["ports"]] == ["session", "enrolment"]
 
 
 def test_what_hands_tls_through_cannot_end_it_and_something_has_to() -> None:
     through = "vehicleConnector.public.enabled=true,vehicleConnector.public.through=nginx"
+    both = f"{through},vehicleConnector.public.host=v,vehicleConnector.public.enrolmentHost=e"
     for setting, complaint in (
-        (f"{through},vehicleConnector.public.host=v.example.com", "so the connector has to end it: grpcTls.enabled"),
-        (f"{through},grpcTls.enabled=true", "vehicleConnector.public.host: the name that vehicles dial is needed"),
+        (f"{both},vehicleTls.enabled=false", "so the connector has to end it: vehicleTls.enabled"),
+        (through, "vehicleConnector.public.host: the name that vehicles dial is needed"),
+        (f"{through},vehicleConnector.public.host=v", "vehicleConnector.public.enrolmentHost: the name at which"),
         (
-            f"{through},vehicleConnector.public.host=v,vehicleConnector.public.certificateArn=arn:aws:acm:x",
+            f"{both},vehicleTls.enabled=false,vehicleConnector.public.certificateArn=arn:aws:acm:x",
             "only a load balancer ends it",
         ),
     ):
@@ -206,9 +206,45 @@ def test_mutual_tls_between_the_services() -> None:
         for name, value in workload.environment(chart).items():
             if name.startswith("GRPC_TLS_"):
                 assert value.startswith(mount["mountPath"])
-        # The kubelet's gRPC probes speak no TLS.
-        assert "grpc" not in workload.container["readinessProbe"]
+        # The kubelet's gRPC probes speak no TLS. The connector has a port for them.
+        if component == "command-service":
+            assert "grpc" not in workload.container["readinessProbe"]
     assert all(each["name"] != "grpc-tls" for each in chart.workload("web").pod["volumes"])
+
+
+def test_vehicles_are_known_by_certificates(production: Rendered) -> None:
+    connector, service = production.workload("vehicle-connector"), production.workload("command-service")
+    secrets = {"vehicle-connector": "sovd-webapp-vehicle-tls", "command-service": "sovd-webapp-vehicle-ca"}
+    for workload in (connector, service):
+        (volume,) = [each for each in workload.pod["volumes"] if "secret" in each]
+        (mount,) = [each for each in workload.container["volumeMounts"] if each["name"] == volume["name"]]
+        assert volume["secret"]["secretName"] == secrets[workload.component]
+        environment = workload.environment(production)
+        files = [value for name, value in environment.items() if re.fullmatch(r"VEHICLE_\w+_FILE", name)]
+        assert files
+        assert all(file.startswith(f"{mount['mountPath']}/") for file in files)
+    environment = connector.environment(production)
+    assert not {"VEHICLE_PLAIN_TEXT", "VEHICLE_CREDENTIAL_SECRET"} & set(environment)
+    assert connector.container["readinessProbe"]["grpc"]["port"] == int(environment["HEALTH_PORT"])
+    policy = production.get("NetworkPolicy", "sovd-webapp-vehicle-connector")["spec"]["ingress"][0]
+    assert [port["port"] for port in policy["ports"]] == [50052, 50053]
+
+
+def test_tls_that_ends_in_front_of_the_connectors_is_said_out_loud(local: Rendered) -> None:
+    arn = 'vehicleConnector.public.certificateArn="arn:aws:acm:eu-central-1:1:certificate/2"'
+    answer = helm("template", PRODUCTION, arn.replace('"', ""))
+    assert "vehicleConnector.public.certificateArn: would end TLS" in answer.stderr
+    answer = helm("template", PRODUCTION, "vehicleTls.enabled=false", arn.replace('"', ""))
+    assert "vehicleTls.enabled (or vehicleConnector.plainText: tls-ended-by-proxy)" in answer.stderr
+    answer = helm("template", PRODUCTION, "vehicleTls.enabled=false", "vehicleConnector.plainText=isolated-network")
+    assert "vehicleTls.enabled (or vehicleConnector.plainText: tls-ended-by-proxy)" in answer.stderr
+    ended = render(PRODUCTION, "vehicleTls.enabled=false", 'vehicleConnector.plainText="tls-ended-by-proxy"', arn)
+    environment = ended.workload("vehicle-connector").environment(ended)
+    assert environment["VEHICLE_PLAIN_TEXT"] == "tls-ended-by-proxy"
+    annotations = ended.get("Service", "sovd-webapp-vehicles")["metadata"]["annotations"]
+    assert "service.beta.kubernetes.io/aws-load-balancer-ssl-cert" in annotations
+    environment = local.workload("vehicle-connector").environment(local)
+    assert environment["VEHICLE_PLAIN_TEXT"] == "isolated-network"
 
 
 def test_live_update_differs_in_what_it_needs_only() -> None:

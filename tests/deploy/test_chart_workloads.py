@@ -73,7 +73,11 @@ def test_a_dependency_that_is_away_restarts_nobody(chart: Rendered) -> None:
     gateway = chart.workload("gateway").container
     assert gateway["livenessProbe"]["httpGet"]["path"] == "/health/live"
     assert gateway["readinessProbe"]["httpGet"]["path"] == "/health/ready"
-    for component, port in (("command-service", 50051), ("vehicle-connector", 50052)):
+    known_by_certificates = "VEHICLE_TLS_CERT_FILE" in chart.workload("vehicle-connector").environment(chart)
+    for component, port in (
+        ("command-service", 50051),
+        ("vehicle-connector", 50054 if known_by_certificates else 50052),
+    ):
         container = chart.workload(component).container
         assert container["livenessProbe"]["grpc"] == {"port": port, "service": "live"}
         assert container["readinessProbe"]["grpc"] == {"port": port}

@@ -77,6 +77,6 @@ def test_both_environments_set_variables_that_are_there(environment: str) -> Non
     }
     given = set(re.findall(r"^(\w+)\s*=", text, re.MULTILINE))
     assert given <= declared
-    assert without_default - given == {"host", "certificate_arn", "vehicle_certificate_arn"}
+    assert without_default - given == {"host", "certificate_arn"}
     assert all(name in text.partition("\n")[0] for name in without_default - given)
     assert f'environment             = "{environment}"' in text

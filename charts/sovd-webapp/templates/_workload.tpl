@@ -1,10 +1,14 @@
 {{/*
 A component's Deployment. A dictionary: root; component; values (of the component); ports ({name: number}); probes and
 env, rendered; service (a Python service: has configuration, metrics and TLS); files (a ConfigMap of files, by its part
-of the name, or nothing).
+of the name, or nothing); secrets ({name: Secret}, mounted at /etc/sovd/name).
 */}}
 {{- define "sovd.deployment" -}}
 {{- $root := .root -}}{{- $values := .values -}}{{- $id := list .root .component -}}
+{{- $secrets := .secrets | default dict -}}
+{{- if and .service $root.Values.grpcTls.enabled -}}
+{{- $secrets = merge (dict "grpc-tls" $root.Values.grpcTls.secretName) $secrets -}}
+{{- end -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -89,8 +93,8 @@ spec:
             {{- include "sovd.securityContext" $root | nindent 12 }}
           volumeMounts:
             - { name: tmp, mountPath: /tmp }
-            {{- if and .service $root.Values.grpcTls.enabled }}
-            - { name: grpc-tls, mountPath: /etc/sovd/grpc-tls, readOnly: true }
+            {{- range $name, $_ := $secrets }}
+            - { name: {{ $name }}, mountPath: /etc/sovd/{{ $name }}, readOnly: true }
             {{- end }}
             {{- if .files }}
             - { name: files, mountPath: /etc/sovd/files, readOnly: true }
@@ -101,9 +105,9 @@ spec:
       volumes:
         - name: tmp
           emptyDir: { sizeLimit: 64Mi }
-        {{- if and .service $root.Values.grpcTls.enabled }}
-        - name: grpc-tls
-          secret: { secretName: {{ $root.Values.grpcTls.secretName }} }
+        {{- range $name, $secret := $secrets }}
+        - name: {{ $name }}
+          secret: { secretName: {{ $secret }} }
         {{- end }}
         {{- with .files }}
         - name: files
@@ -133,10 +137,10 @@ readinessProbe:
   failureThreshold: 2
 {{- end -}}
 
-{{/* gRPC probes: [root, port]. The kubelet speaks no TLS: then the image's own check does. */}}
+{{/* gRPC probes: [whether the port speaks TLS, port]. The kubelet speaks no TLS: then the image's own check does. */}}
 {{- define "sovd.grpcProbes" -}}
 {{- $port := last . -}}
-{{- $tls := (first .).Values.grpcTls.enabled -}}
+{{- $tls := first . -}}
 startupProbe:
   {{- include "sovd.grpcAlive" (list $tls $port) | nindent 2 }}
   periodSeconds: 1

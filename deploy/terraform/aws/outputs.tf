@@ -9,9 +9,6 @@ output "helm_values" {
       rabbitmq    = { host = regex("^amqps://([^:/]+)", aws_mq_broker.this.instances[0].endpoints[0])[0] }
     }
     externalSecrets = { region = var.region, roleArn = aws_iam_role.workload["secrets"].arn }
-    vehicleConnector = {
-      public = { certificateArn = var.vehicle_certificate_arn }
-    }
     ingress = {
       host        = var.host
       alb         = { certificateArn = var.certificate_arn }

@@ -127,11 +127,6 @@ variable "certificate_arn" {
   type        = string
 }
 
-variable "vehicle_certificate_arn" {
-  description = "ARN of the ACM certificate of the name to which vehicles dial in."
-  type        = string
-}
-
 variable "namespace" {
   description = "Kubernetes namespace of sovd-webapp."
   type        = string

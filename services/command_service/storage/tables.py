@@ -236,6 +236,39 @@ scanned_ecus = Table(
     Column("seen_at", UtcDateTime, nullable=False),
 )
 
+# A vehicle has one at most; used, it names the certificate it was used for.
+enrolment_codes = Table(
+    "enrolment_codes",
+    metadata,
+    Column("vehicle_id", UuidText, primary_key=True),
+    Column("code_hash", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("wrong_tries", SmallInteger, nullable=False),
+    Column("serial", Text, nullable=False),
+)
+
+vehicle_certificates = Table(
+    "vehicle_certificates",
+    metadata,
+    Column("serial", KeyText, primary_key=True),
+    Column("vehicle_id", UuidText, nullable=False),
+    # What a session is opened with.
+    Column("fingerprint", KeyText, nullable=False),
+    Column("issued_at", UtcDateTime, nullable=False),
+    Column("not_after", UtcDateTime, nullable=False),
+    # PEM, for a vehicle whose answer was lost.
+    Column("chain", Text, nullable=False),
+    Column("revoked_at", UtcDateTime),
+)
+Index("vehicle_certificates_fingerprint", vehicle_certificates.c.fingerprint, unique=True)
+Index(
+    "vehicle_certificates_vehicle",
+    vehicle_certificates.c.vehicle_id,
+    vehicle_certificates.c.issued_at,
+    vehicle_certificates.c.serial,
+)
+
 connectors = Table(
     "connectors",
     metadata,

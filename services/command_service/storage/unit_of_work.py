@@ -15,6 +15,7 @@ from command_service.storage.commands import SqlCommandRepository
 from command_service.storage.connectors import SqlConnectorRepository
 from command_service.storage.direct_session import DirectSession, Mode, driver_errors
 from command_service.storage.idempotency import SqlIdempotencyRepository
+from command_service.storage.identities import SqlIdentityRepository
 from command_service.storage.reports import SqlReportRepository
 from command_service.storage.responses import SqlEvidenceRepository, SqlResponseRepository
 from command_service.storage.scanned_ecus import SqlScannedEcuRepository
@@ -28,6 +29,7 @@ from command_service.use_cases.ports import (
     ConnectorRepository,
     EvidenceRepository,
     IdempotencyRepository,
+    IdentityRepository,
     ReportRepository,
     ResponseRepository,
     ScannedEcuRepository,
@@ -51,6 +53,7 @@ class SqlUnitOfWork:
         self.scanned_ecus: ScannedEcuRepository = SqlScannedEcuRepository(session)
         self.assignments: AssignmentRepository = SqlAssignmentRepository(session)
         self.connectors: ConnectorRepository = SqlConnectorRepository(session)
+        self.identities: IdentityRepository = SqlIdentityRepository(session)
         self.idempotency: IdempotencyRepository = SqlIdempotencyRepository(session)
         self.audit: AuditRepository = SqlAuditRepository(session)
         self.reports: ReportRepository = SqlReportRepository(session)

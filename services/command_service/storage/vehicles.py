@@ -61,6 +61,7 @@ _vins = select(vehicles.c.vehicle_id, vehicles.c.vin).where(any_of(vehicles.c.ve
 # The clock is read outside, so after the locks were waited for. In key order, so that two never wait for each other.
 _locked = _get.order_by(vehicles.c.vehicle_id).with_for_update(key_share=True).subquery("locked")
 _lock = select(*_locked.c, db_now().label("now"))
+_epochs = select(vehicles.c.vehicle_id, vehicles.c.session_epoch).where(any_of(vehicles.c.vehicle_id, "ids"), _exists)
 _on_connector = select(vehicles.c.vehicle_id).where(vehicles.c.connector_id == bindparam("connector_id"), _exists)
 
 _seen_columns = columns_of(vehicles, ["vehicle_id", "session_epoch"])
@@ -124,6 +125,9 @@ class SqlVehicleRepository:
             await self._session.execute(_touch_rows, [as_row(_seen_columns, row) for row in rows])
         else:
             await self._session.execute(_touch_all, _given_seen.parameters(rows))
+
+    async def session_epochs(self, vehicle_ids: Collection[str]) -> dict[str, int]:
+        return dict(await self._session.rows(_epochs, {"ids": identifiers(vehicle_ids)}))
 
     async def on_connector(self, connector_id: str) -> list[str]:
         return await self._session.column(_on_connector, {"connector_id": connector_id})

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from service_kit.errors import Forbidden
+
 SUBMITTERS = frozenset({"engineer", "admin"})
 
 
@@ -12,3 +14,9 @@ class Actor:
     user_id: str
     username: str
     role: str
+
+
+def require_admin(actor: Actor) -> None:
+    """Raises Forbidden."""
+    if actor.role != "admin":
+        raise Forbidden("FORBIDDEN", "only an admin may change the fleet")

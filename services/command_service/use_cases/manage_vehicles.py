@@ -7,13 +7,13 @@ from typing import Any
 from uuid_utils import uuid7
 
 from command_service.domain.vehicle import ConnectionStatus, LinkKind, Vehicle, known_ecus
-from command_service.use_cases.actor import Actor
+from command_service.use_cases.actor import Actor, require_admin
 from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
 from command_service.use_cases.audit_entries import about_vehicle
 from command_service.use_cases.cancel_command import ConnectorControl
 from command_service.use_cases.ports import AlreadyStored, Storage, UnitOfWork
 from command_service.use_cases.vehicle_order import VehicleOrder
-from service_kit.errors import Conflict, Forbidden, InvalidInput, NotFound
+from service_kit.errors import Conflict, InvalidInput, NotFound
 
 
 class ManageVehicles:
@@ -53,7 +53,7 @@ class ManageVehicles:
         self, actor: Actor, vin: str, make: str, model: str, year: int, link_kind: str, link_address: str
     ) -> Vehicle:
         """Raises Conflict DUPLICATE_VIN."""
-        _require_admin(actor)
+        require_admin(actor)
         async with self._storage.transaction() as uow:
             now = await uow.clock()
             vehicle = Vehicle(
@@ -84,7 +84,7 @@ class ManageVehicles:
         link: tuple[str, str] | None = None,
     ) -> Vehicle:
         """None leaves a fact as it is. Raises NotFound."""
-        _require_admin(actor)
+        require_admin(actor)
         changes: dict[str, Any] = {"make": make, "model": model, "year": year}
         if link is not None:
             changes.update(link_kind=_link_kind(*link), link_address=link[1])
@@ -100,7 +100,7 @@ class ManageVehicles:
 
     async def delete(self, actor: Actor, vehicle_id: str) -> None:
         """Soft: history stays, its session ends. Raises NotFound, Conflict VEHICLE_HAS_OPEN_COMMANDS."""
-        _require_admin(actor)
+        require_admin(actor)
         aftermath = Aftermath(self._announcer, self._waker)
         async with self._storage.transaction() as uow:
             vehicle, now = await locked(uow, vehicle_id)
@@ -152,11 +152,6 @@ def _link_kind(kind: str, address: str) -> LinkKind:
     if link_kind is not LinkKind.SESSION and not address:
         raise InvalidInput("VALIDATION_FAILED", f"a {link_kind} link needs the address to dial")
     return link_kind
-
-
-def _require_admin(actor: Actor) -> None:
-    if actor.role != "admin":
-        raise Forbidden("FORBIDDEN", "only an admin may change the fleet")
 
 
 def unknown_vehicle(vehicle_id: str) -> NotFound:

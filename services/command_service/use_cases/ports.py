@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from command_service.domain.audit import AuditEntry
 from command_service.domain.command import Command
+from command_service.domain.identity import EnrolmentCode, VehicleCertificate
 from command_service.domain.lanes import QueueEntry
 from command_service.domain.results import Evidence, RecordedResponse
 from command_service.domain.vehicle import Ecu, Vehicle
@@ -185,6 +186,8 @@ class VehicleRepository(Protocol):
     async def touch(self, seen: Sequence[tuple[str, int]]) -> None:
         """last_seen_at = now for (vehicle_id, session_epoch) pairs that are still the newest session."""
 
+    async def session_epochs(self, vehicle_ids: Collection[str]) -> dict[str, int]: ...
+
     async def on_connector(self, connector_id: str) -> list[str]:
         """vehicle_ids whose newest session the connector holds."""
 
@@ -245,6 +248,29 @@ class AssignmentRepository(Protocol):
 
     async def dialled_by(self, vehicle_ids: Collection[str]) -> dict[str, str]:
         """connector_id by vehicle_id."""
+
+
+class IdentityRepository(Protocol):
+    """Enrolment codes and certificates; whoever changes a vehicle's has locked the vehicle."""
+
+    async def code(self, vehicle_id: str) -> EnrolmentCode | None: ...
+
+    async def put_code(self, code: EnrolmentCode) -> None:
+        """In the place of the one that the vehicle had."""
+
+    async def delete_code(self, vehicle_id: str) -> None: ...
+
+    async def add(self, certificate: VehicleCertificate) -> None: ...
+
+    async def by_fingerprint(self, fingerprints: Collection[str]) -> dict[str, VehicleCertificate]: ...
+
+    async def by_serial(self, serial: str) -> VehicleCertificate | None: ...
+
+    async def page(self, vehicle_id: str, limit: int, before: tuple[datetime, str] | None) -> list[VehicleCertificate]:
+        """Newest first by (issued_at, serial)."""
+
+    async def revoke(self, vehicle_id: str, serial: str, now: datetime) -> list[str]:
+        """That one, or all ("") of the vehicle; returns the serials that were not revoked before."""
 
 
 class IdempotencyRepository(Protocol):
@@ -339,6 +365,7 @@ class UnitOfWork(Protocol):
     scanned_ecus: ScannedEcuRepository
     assignments: AssignmentRepository
     connectors: ConnectorRepository
+    identities: IdentityRepository
     idempotency: IdempotencyRepository
     audit: AuditRepository
     reports: ReportRepository

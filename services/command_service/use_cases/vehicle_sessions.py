@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from command_service.domain.command import Command, Status
+from command_service.domain.identity import VehicleCertificate, certificate_refusal
 from command_service.domain.vehicle import ConnectionStatus, Ecu, LinkKind, Vehicle
 from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
 from command_service.use_cases.cancel_command import ConnectorControl
@@ -39,13 +40,15 @@ class TakeUp:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """`link_kind`: how the vehicle and its connector came together; what was dialled says nothing of its ECUs."""
+    """`link_kind`: how the vehicle and its connector came together; what was dialled says nothing of its ECUs.
+    `fingerprint`: of the certificate that it presented, "" for one that was known otherwise."""
 
     connector_id: str
     vin: str
     ecus: list[Ecu]
     held: Sequence[HeldCommand] = ()
     link_kind: str = LinkKind.SESSION
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +86,13 @@ class VehicleSessions:
             now = await uow.clock()
             carried = await carried_by(uow, vehicles.keys())
             held = await uow.commands.get({held.command_id for hello in hellos for held in hello.held})
-            dialled_by = await _dialled_by(uow, hellos, vehicles.keys())
+            grounds = await _grounds(uow, hellos, vehicles.keys(), now)
             for hello in hellos:
                 vehicle = vehicles.get(by_vin[hello.vin].vehicle_id) if hello.vin in by_vin else None
                 if vehicle is None:
                     answers.append(NotFound("UNKNOWN_VEHICLE", f"no vehicle with VIN {hello.vin} is registered"))
                     continue
-                if (refusal := _refusal(hello, vehicle, dialled_by)) is not None:
+                if (refusal := grounds.refusal(hello, vehicle)) is not None:
                     answers.append(refusal)
                     continue
                 if vehicle.connector_id not in (None, hello.connector_id):
@@ -123,11 +126,14 @@ class VehicleSessions:
             await uow.commit()
         aftermath.tell()
 
-    async def seen(self, sessions: Sequence[tuple[str, int]]) -> None:
-        """Heartbeats of (vehicle_id, session_epoch), collected."""
+    async def seen(self, sessions: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Heartbeats of (vehicle_id, session_epoch), collected. Returns those that are not the newest of their vehicle:
+        word of that was lost on its way to the connector."""
         async with self._storage.transaction() as uow:
             await uow.vehicles.touch(sessions)
+            newest = await uow.vehicles.session_epochs({vehicle_id for vehicle_id, _ in sessions})
             await uow.commit()
+        return [(vehicle_id, epoch) for vehicle_id, epoch in sessions if newest.get(vehicle_id) != epoch]
 
     async def renew_leases(self, renewals: Sequence[tuple[str, bool]]) -> list[bool]:
         """For (connector_id, draining): whether the lease was extended; False for one that is not registered."""
@@ -218,21 +224,33 @@ async def carried_by(uow: UnitOfWork, vehicle_ids: Collection[str]) -> defaultdi
     return carried
 
 
-async def _dialled_by(uow: UnitOfWork, hellos: Sequence[Hello], vehicle_ids: Collection[str]) -> Mapping[str, str]:
-    """Only looked up where somebody was dialled."""
-    return {} if all(map(_dials_in, hellos)) else await uow.assignments.dialled_by(vehicle_ids)
+@dataclass(frozen=True, slots=True)
+class _Grounds:
+    """What a hello may be refused on."""
+
+    dialled_by: Mapping[str, str]
+    certificates: Mapping[str, VehicleCertificate]
+    now: datetime
+
+    def refusal(self, hello: Hello, vehicle: Vehicle) -> ServiceError | None:
+        if hello.link_kind != vehicle.link_kind:
+            return Conflict("LINK_MISMATCH", f"the vehicle is registered with a {vehicle.link_kind} link")
+        if not _dials_in(hello) and self.dialled_by.get(vehicle.vehicle_id) != hello.connector_id:
+            return Conflict("NOT_ASSIGNED", "another connector dials this vehicle")
+        if hello.fingerprint:
+            return certificate_refusal(self.certificates.get(hello.fingerprint), vehicle.vehicle_id, self.now)
+        return None
+
+
+async def _grounds(uow: UnitOfWork, hellos: Sequence[Hello], vehicle_ids: Collection[str], now: datetime) -> _Grounds:
+    """Looked up only where somebody was dialled, or presented a certificate."""
+    dialled_by = {} if all(map(_dials_in, hellos)) else await uow.assignments.dialled_by(vehicle_ids)
+    presented = {hello.fingerprint for hello in hellos if hello.fingerprint}
+    return _Grounds(dialled_by, await uow.identities.by_fingerprint(presented) if presented else {}, now)
 
 
 def _dials_in(hello: Hello) -> bool:
     return hello.link_kind == LinkKind.SESSION
-
-
-def _refusal(hello: Hello, vehicle: Vehicle, dialled_by: Mapping[str, str]) -> ServiceError | None:
-    if hello.link_kind != vehicle.link_kind:
-        return Conflict("LINK_MISMATCH", f"the vehicle is registered with a {vehicle.link_kind} link")
-    if not _dials_in(hello) and dialled_by.get(vehicle.vehicle_id) != hello.connector_id:
-        return Conflict("NOT_ASSIGNED", "another connector dials this vehicle")
-    return None
 
 
 def _lose(command: Command, now: datetime, aftermath: Aftermath) -> None:

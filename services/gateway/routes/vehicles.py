@@ -182,7 +182,7 @@ async def create_vehicle(
 ) -> Response:
     """Add a vehicle to the fleet (admin)."""
     wanted = pb.CreateVehicleRequest(
-        vin=new.vin, make=new.make, model=new.model, year=new.year, link=_link(new.link), actor=_actor(user)
+        vin=new.vin, make=new.make, model=new.model, year=new.year, link=_link(new.link), actor=actor(user)
     )
     vehicle = await ask(_service(request).CreateVehicle(wanted))
     return json_answer(vehicle_json(vehicle), 201, {"location": f"/api/v1/vehicles/{vehicle.vehicle_id}"})
@@ -199,7 +199,7 @@ async def change_vehicle(
         model=change.model,
         year=change.year,
         link=None if change.link is None else _link(change.link),
-        actor=_actor(user),
+        actor=actor(user),
     )
     return json_answer(vehicle_json(await ask(_service(request).UpdateVehicle(wanted))))
 
@@ -209,7 +209,7 @@ async def delete_vehicle(
     request: Request, vehicle_id: Uuid, user: Annotated[CurrentUser, Depends(require_admin)]
 ) -> Response:
     """Take a vehicle out of the fleet; its history stays (admin). Not while it has open commands."""
-    await ask(_service(request).DeleteVehicle(pb.DeleteVehicleRequest(vehicle_id=vehicle_id, actor=_actor(user))))
+    await ask(_service(request).DeleteVehicle(pb.DeleteVehicleRequest(vehicle_id=vehicle_id, actor=actor(user))))
     return Response(status_code=204)
 
 
@@ -242,5 +242,5 @@ def _link(link: SessionLink | SovdLink | DoipLink) -> pb.Link:
     return pb.Link(kind=link.kind, address=getattr(link, "address", ""))
 
 
-def _actor(user: CurrentUser) -> Actor:
+def actor(user: CurrentUser) -> Actor:
     return Actor(user_id=user.user_id, username=user.username, role=user.role)

@@ -98,9 +98,19 @@ def simulate(
         typer.Option(min=0, max=65535, help="Serve each as a SOVD server too, at http://localhost:PORT/VIN."),
     ] = None,
     dial_in: Annotated[bool, typer.Option(help="Without it vehicles wait to be dialled.")] = True,
+    identity_dir: Annotated[
+        Path | None, typer.Option(help="They have certificates, each in a folder of its VIN below this one.")
+    ] = None,
+    enrolment_code: Annotated[
+        str | None, typer.Option(help="For the one that has none yet: see `sovd vehicles enrol`.")
+    ] = None,
+    enrolment: Annotated[
+        str | None, typer.Option(help="Where it asks for one, host:port.", show_default="port 50053 of the connector")
+    ] = None,
+    ca_file: Annotated[Path | None, typer.Option(help="Who has signed the connector's certificate (PEM).")] = None,
     register: Annotated[bool, typer.Option("--register", help="First add those the fleet lacks (as admin).")] = False,
 ) -> None:
-    """Run simulated vehicles; VEHICLE_CREDENTIAL_SECRET makes their credentials."""
+    """Run simulated vehicles; VEHICLE_CREDENTIAL_SECRET makes their credentials, where they have no certificates."""
     simulator = _load("vehicle_simulator.__main__", "vehicle-simulator")
     if register:
         specs = _load("vehicle_simulator.fleet", "vehicle-simulator").simulated_fleet(vehicles, seed)
@@ -117,6 +127,10 @@ def simulate(
         "LEDGER_FILE": str(ledger or ""),
         "DOIP_PORT": "" if doip_port is None else str(doip_port),
         "SOVD_PORT": "" if sovd_port is None else str(sovd_port),
+        "IDENTITY_DIR": str(identity_dir or ""),
+        "ENROLMENT_CODE": enrolment_code or "",
+        "ENROLMENT_ADDRESS": enrolment or "",
+        "GRPC_TLS_CA_FILE": str(ca_file or ""),
         "DIAL_IN": "" if dial_in else "false",
     }
     # Settings come from the environment, and what is not given here is read from there.
@@ -141,8 +155,29 @@ def agent(
             show_default="~/.local/state/sovd-agent/VIN",
         ),
     ] = None,
+    enrolment_code: Annotated[
+        str | None,
+        typer.Option(envvar="ENROLMENT_CODE", help="Until it has its certificate: see `sovd vehicles enrol`."),
+    ] = None,
+    enrolment: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ENROLMENT_ADDRESS",
+            help="Where it asks for a certificate, host:port.",
+            show_default="port 50053 of the connector",
+        ),
+    ] = None,
+    identity_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="IDENTITY_DIR", help="Its key and certificate.", show_default="identity in the state directory"
+        ),
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(envvar="GRPC_TLS_CA_FILE", help="Who has signed the connector's certificate (PEM).")
+    ] = None,
 ) -> None:
-    """Bring one vehicle or bench online that nobody can dial; VEHICLE_CREDENTIAL says that it is that vehicle."""
+    """Bring one vehicle or bench online that nobody can dial. Its certificate, or VEHICLE_CREDENTIAL, says which."""
     main = _load("vehicle_agent.__main__", "vehicle-agent").main
     given = {
         "VEHICLE_VIN": vin,
@@ -150,6 +185,10 @@ def agent(
         "DOIP_ADDRESS": doip,
         "SOVD_ADDRESS": sovd,
         "STATE_DIR": str(state_dir or _state_home() / "sovd-agent" / vin),
+        "ENROLMENT_CODE": enrolment_code,
+        "ENROLMENT_ADDRESS": enrolment,
+        "IDENTITY_DIR": str(identity_dir) if identity_dir else None,
+        "GRPC_TLS_CA_FILE": str(ca_file) if ca_file else None,
     }
     os.environ.update({name: value for name, value in given.items() if value is not None})
     main()

@@ -9,7 +9,9 @@ from sovd_cli.api import Api, open_api
 from sovd_cli.errors import CliError
 from sovd_cli.output import JsonOption, moment, print_fields, print_json, print_table, say
 
-app = typer.Typer(help="The fleet: list it, look at a vehicle, lock it, add and remove (admin).", no_args_is_help=False)
+app = typer.Typer(
+    help="The fleet: list it, look at a vehicle, lock it, add, remove, enrol and revoke (admin).", no_args_is_help=False
+)
 
 Vin = Annotated[str, typer.Argument(metavar="VIN", help="Vehicle identification number.")]
 
@@ -108,6 +110,64 @@ def _lock_path(vehicle: dict[str, Any]) -> str:
 
 def _lock(lock: dict[str, Any] | None) -> str | None:
     return f"{lock['owner']}, until {moment(lock['expires_at'])}" if lock else None
+
+
+@app.command()
+def enrol(
+    vin: Vin,
+    connector: Annotated[str, typer.Option(help="Where the vehicle will dial in, host.")] = "CONNECTOR",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a one-time code with which the vehicle gets its certificate, in the place of an earlier one (admin)."""
+    with open_api() as api:
+        new = api.post(f"{_path(api, vin)}/enrolment-codes")
+    if as_json:
+        print_json(new)
+        return
+    print_fields({"code": new["code"], "good until": moment(new["expires_at"])})
+    say(
+        f"beside the vehicle: sovd agent --vin {new['vin']} --connector {connector}:50052 --doip ADDRESS"
+        f" --enrolment-code {new['code']}"
+    )
+
+
+@app.command()
+def certificates(
+    vin: Vin, limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100, as_json: JsonOption = False
+) -> None:
+    """The certificates of a vehicle, newest first (admin)."""
+    with open_api() as api:
+        found = api.items(f"{_path(api, vin)}/certificates", limit)
+        if as_json:
+            for certificate in found:
+                print_json(certificate)
+            return
+        headings = ("serial", "status", "issued", "good until", "revoked")
+        print_table(headings, (_certificate_row(one) for one in found), "no certificates")
+
+
+@app.command()
+def revoke(
+    vin: Vin, serial: Annotated[str | None, typer.Option(help="Only this certificate; else all of them.")] = None
+) -> None:
+    """Revoke a vehicle's certificates, and a code that was not used; its session ends (admin)."""
+    with open_api() as api:
+        api.delete(f"{_path(api, vin)}/certificates{f'/{serial}' if serial else ''}")
+    say(f"revoked {serial or 'all certificates'} of {vin}")
+
+
+def _path(api: Api, vin: str) -> str:
+    return f"/api/v1/vehicles/{find_vehicle(api, vin)['vehicle_id']}"
+
+
+def _certificate_row(certificate: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        certificate["serial"],
+        certificate["status"],
+        moment(certificate["issued_at"]),
+        moment(certificate["expires_at"]),
+        moment(certificate["revoked_at"]),
+    )
 
 
 def _link(doip: str | None, sovd: str | None) -> dict[str, str]:

@@ -7,11 +7,12 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
 
+from service_kit.errors import ServiceError
 from service_kit.logging import get_logger
 from service_kit.vehicle_credential import is_vehicle_credential
 from sovd_protos.connector.v1 import connector_pb2
@@ -21,6 +22,7 @@ from vehicle_connector import metrics
 from vehicle_connector.command_service_stream import CommandServiceStream, NotAttached
 from vehicle_connector.executor import Executor
 from vehicle_connector.session_link.codec import parse_from_vehicle
+from vehicle_connector.session_link.identity import IdentityService, PresentedCertificate, presented_certificate
 from vehicle_connector.session_link.link import SessionLink
 from vehicle_connector.sessions import Sessions
 from vehicle_connector.vehicle_response import clean_message
@@ -38,8 +40,14 @@ _MAX_ECUS = 256
 _MAX_NAME = 100
 _VIN = re.compile(r"[A-Z0-9]{17}")
 _COMMAND_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
-# Trying again does not help before somebody has changed how the vehicle is registered.
-_NEEDS_SOMEBODY = ("UNKNOWN_VEHICLE", "LINK_MISMATCH")
+# Trying again does not help before somebody has changed how the vehicle is registered, or enrolled it.
+_NEEDS_SOMEBODY = (
+    "UNKNOWN_VEHICLE",
+    "LINK_MISMATCH",
+    "CERTIFICATE_UNKNOWN",
+    "CERTIFICATE_EXPIRED",
+    "CERTIFICATE_REVOKED",
+)
 _ENDS = {
     wire.Finished.COMPLETED: End.COMPLETED,
     wire.Finished.FAILED: End.FAILED,
@@ -70,8 +78,15 @@ class SessionServer:
     """One coroutine per session, gRPC's own; it reads. Writing happens when there is something to write."""
 
     def __init__(
-        self, rules: SessionRules, stream: CommandServiceStream, executor: Executor, sessions: Sessions
+        self,
+        rules: SessionRules,
+        stream: CommandServiceStream,
+        executor: Executor,
+        sessions: Sessions,
+        identities: IdentityService | None,
     ) -> None:
+        """With `identities`, vehicles are known by the certificate of their connection, else by their credential."""
+        self._identities = identities
         self._rules = rules
         self._stream = stream
         self._executor = executor
@@ -89,7 +104,7 @@ class SessionServer:
     async def open_session(self, _: Any, context: Context) -> None:
         try:
             hello = await _read_hello(context)
-            answer = await self._admit(hello)
+            answer = await self._admit(hello, await self._identify(hello, context))
         except _Refused as refused:
             await _send_away(context, refused.refusal)
             return
@@ -105,18 +120,40 @@ class SessionServer:
 
     # --- hello
 
-    async def _admit(self, hello: wire.Hello) -> connector_pb2.SessionAnswer:
+    async def _identify(self, hello: wire.Hello, context: Context) -> str:
+        """The fingerprint of the certificate that proves the VIN, "" where the credential does."""
         if hello.protocol_version != PROTOCOL_VERSION:
             raise _Refused("UNSUPPORTED_PROTOCOL", f"This connector speaks version {PROTOCOL_VERSION}.")
-        if not is_vehicle_credential(self._rules.credential_secret, hello.vin, hello.credential):
-            _log.warning("vehicle_refused", vin=hello.vin[:32], code="BAD_CREDENTIAL")
-            raise _Refused("BAD_CREDENTIAL", "The credential does not belong to the VIN.")
+        if self._identities is None:
+            if not is_vehicle_credential(self._rules.credential_secret, hello.vin, hello.credential):
+                _log.warning("vehicle_refused", vin=hello.vin[:32], code="BAD_CREDENTIAL")
+                raise _Refused("BAD_CREDENTIAL", "The credential does not belong to the VIN.")
+            return ""
+        presented = presented_certificate(context)
+        if presented is None:
+            raise _Refused("CERTIFICATE_UNKNOWN", "The certificate names no vehicle.")
+        if presented.vin != hello.vin:
+            await self._turn_away(self._identities, presented, hello.vin)
+        return presented.fingerprint
+
+    async def _turn_away(
+        self, identities: IdentityService, presented: PresentedCertificate, claimed_vin: str
+    ) -> NoReturn:
+        """Not before it is on record: a try that could not be recorded is to be made again."""
+        _log.warning("vehicle_refused", vin=claimed_vin[:32], code="IDENTITY_MISMATCH", certificate_vin=presented.vin)
+        try:
+            await identities.report_refused(presented, claimed_vin)
+        except ServiceError:
+            raise _not_ready("The command service is not available.") from None
+        raise _Refused("IDENTITY_MISMATCH", f"The certificate is that of {presented.vin}.")
+
+    async def _admit(self, hello: wire.Hello, fingerprint: str) -> connector_pb2.SessionAnswer:
         if _VIN.fullmatch(hello.vin) is None:
             raise _Refused("UNKNOWN_VEHICLE", "A VIN has 17 capital letters and digits.")
         if self._sessions.draining:
             raise _not_ready("The connector is stopping.")
         try:
-            answer = await self._stream.open_session(_session_opened(hello))
+            answer = await self._stream.open_session(_session_opened(hello, fingerprint))
         except NotAttached:
             raise _not_ready("The command service is not available.") from None
         if answer.error_code:
@@ -201,9 +238,10 @@ def _retry_after_ms() -> int:
     return random.randint(1000, 3000)  # noqa: S311  jitter
 
 
-def _session_opened(hello: wire.Hello) -> connector_pb2.SessionOpened:
+def _session_opened(hello: wire.Hello, fingerprint: str) -> connector_pb2.SessionOpened:
     return connector_pb2.SessionOpened(
         vin=hello.vin,
+        certificate_fingerprint=fingerprint,
         ecus=[Ecu(address=ecu.address, name=clean_message(ecu.name[:_MAX_NAME])) for ecu in hello.ecus[:_MAX_ECUS]],
         held=[connector_pb2.OpenCommand(command_id=key[0], attempt=key[1]) for key in _held(hello)],
     )

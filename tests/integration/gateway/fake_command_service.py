@@ -10,6 +10,7 @@ from service_kit.errors import Conflict, InvalidInput, NotFound, ServiceError, U
 from service_kit.grpc_server import create_server
 from sovd_protos.audit.v1 import audit_pb2, audit_pb2_grpc
 from sovd_protos.command.v1 import command_pb2, command_pb2_grpc
+from sovd_protos.identity.v1 import identity_pb2, identity_pb2_grpc
 from sovd_protos.reports.v1 import reports_pb2, reports_pb2_grpc
 from sovd_protos.vehicle.v1 import vehicle_pb2, vehicle_pb2_grpc
 
@@ -22,6 +23,7 @@ def now_us() -> int:
 
 class FakeCommandService(
     vehicle_pb2_grpc.VehicleServiceServicer,
+    identity_pb2_grpc.IdentityServiceServicer,
     audit_pb2_grpc.AuditServiceServicer,
     command_pb2_grpc.CommandServiceServicer,
     reports_pb2_grpc.ReportServiceServicer,
@@ -29,6 +31,7 @@ class FakeCommandService(
     def __init__(self) -> None:
         self.address = ""
         self.vehicles: dict[str, vehicle_pb2.Vehicle] = {}
+        self.certificates: list[identity_pb2.Certificate] = []
         self.commands: dict[str, command_pb2.Command] = {}
         self.entries: dict[str, audit_pb2.AuditEntry] = {}
         self.requests: list[Any] = []
@@ -115,6 +118,34 @@ class FakeCommandService(
         self.requests.append(request)
         self._vehicle(request.vehicle_id).ClearField("lock")
         return self._vehicle(request.vehicle_id)
+
+    # Identities
+
+    async def Enrol(self, request: identity_pb2.EnrolRequest, context: Any) -> Any:
+        raise NotImplementedError("no gateway asks for that")
+
+    async def Renew(self, request: identity_pb2.RenewForVehicleRequest, context: Any) -> Any:
+        raise NotImplementedError("no gateway asks for that")
+
+    async def ReportRefused(self, request: identity_pb2.ReportRefusedRequest, context: Any) -> Any:
+        raise NotImplementedError("no gateway asks for that")
+
+    async def CreateEnrolmentCode(self, request: identity_pb2.CreateEnrolmentCodeRequest, context: Any) -> Any:
+        self.requests.append(request)
+        vehicle = self._vehicle(request.vehicle_id)
+        return identity_pb2.EnrolmentCode(code="ABCD-EFGH", vin=vehicle.vin, expires_at_us=now_us())
+
+    async def ListCertificates(self, request: identity_pb2.ListCertificatesRequest, context: Any) -> Any:
+        self.requests.append(request)
+        self._vehicle(request.vehicle_id)
+        return identity_pb2.ListCertificatesResponse(certificates=self.certificates)
+
+    async def RevokeCertificates(self, request: identity_pb2.RevokeCertificatesRequest, context: Any) -> Any:
+        self.requests.append(request)
+        self._vehicle(request.vehicle_id)
+        if request.serial and all(one.serial != request.serial for one in self.certificates):
+            raise NotFound("UNKNOWN_CERTIFICATE", "no such certificate")
+        return identity_pb2.RevokeCertificatesResponse()
 
     # Reports
 
@@ -239,6 +270,7 @@ async def serving(fake: FakeCommandService, port: int = 0) -> AsyncIterator[int]
     vehicle_pb2_grpc.add_VehicleServiceServicer_to_server(fake, server)
     audit_pb2_grpc.add_AuditServiceServicer_to_server(fake, server)
     command_pb2_grpc.add_CommandServiceServicer_to_server(fake, server)
+    identity_pb2_grpc.add_IdentityServiceServicer_to_server(fake, server)
     reports_pb2_grpc.add_ReportServiceServicer_to_server(fake, server)
     await server.start()
     fake.address = f"127.0.0.1:{bound}"

@@ -107,6 +107,7 @@ def _state(settings: GatewaySettings, lifecycle: Lifecycle, live: HandLiveEvents
         channel=channel,
         live_events=live,
         vehicles=unused,
+        identities=unused,
         audit_service=unused,
         reports=unused,
         command_client=client,

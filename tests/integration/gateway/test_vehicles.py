@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sovd_protos.command.v1.command_pb2 import Actor, Command
+from sovd_protos.identity.v1 import identity_pb2
 from sovd_protos.vehicle.v1 import vehicle_pb2 as pb
 from tests.integration.gateway.conftest import Running
 from tests.integration.gateway.fake_command_service import FakeCommandService, serving
@@ -196,3 +197,60 @@ async def test_the_command_service_comes_back(start_gateway: Any) -> None:
     async with serving(fake, port):
         await gateway.gateway.state.channel.channel_ready()
         assert (await gateway.client.get(VEHICLES, headers=headers)).status_code == 200
+
+
+async def test_a_code_that_enrols_a_vehicle(gateway: Running, command_service: FakeCommandService) -> None:
+    command_service.vehicles[VEHICLE_ID] = online_vehicle()
+    headers = await gateway.headers("admin")
+    answer = await gateway.client.post(f"{VEHICLES}/{VEHICLE_ID}/enrolment-codes", headers=headers)
+    assert answer.status_code == 201
+    assert answer.headers["cache-control"] == "no-store"
+    body = answer.json()
+    assert (body["code"], body["vin"]) == ("ABCD-EFGH", "WDD1234567890ABCD")
+    assert body["expires_at"].endswith("Z")
+    (asked,) = [one for one in command_service.requests if isinstance(one, identity_pb2.CreateEnrolmentCodeRequest)]
+    assert (asked.vehicle_id, asked.actor.username, asked.actor.role) == (VEHICLE_ID, "admin", "admin")
+
+
+async def test_certificates_are_listed_and_revoked(gateway: Running, command_service: FakeCommandService) -> None:
+    command_service.vehicles[VEHICLE_ID] = online_vehicle()
+    command_service.certificates = [
+        identity_pb2.Certificate(
+            serial="ab12",
+            fingerprint="f" * 64,
+            status="valid",
+            issued_at_us=1_769_860_800_000_000,
+            not_after_us=1_777_636_800_000_000,
+        )
+    ]
+    path, headers = f"{VEHICLES}/{VEHICLE_ID}/certificates", await gateway.headers("admin")
+    listed = (await gateway.client.get(path, headers=headers)).json()
+    assert listed == {
+        "items": [
+            {
+                "serial": "ab12",
+                "fingerprint": "f" * 64,
+                "status": "valid",
+                "issued_at": "2026-01-31T12:00:00.000000Z",
+                "expires_at": "2026-05-01T12:00:00.000000Z",
+                "revoked_at": None,
+            }
+        ],
+        "next_cursor": None,
+    }
+    for suffix, status in (("", 204), ("/ab12", 204), ("/cd34", 404), ("/AB12", 422), ("/nonsense", 422)):
+        assert (await gateway.client.delete(f"{path}{suffix}", headers=headers)).status_code == status, suffix
+    revoked = [one for one in command_service.requests if isinstance(one, identity_pb2.RevokeCertificatesRequest)]
+    assert [one.serial for one in revoked] == ["", "ab12", "cd34"]
+
+
+async def test_only_administrators_have_to_do_with_identities(gateway: Running) -> None:
+    headers, path = await gateway.headers("engineer"), f"{VEHICLES}/{VEHICLE_ID}"
+    for method, what in (
+        ("POST", "enrolment-codes"),
+        ("GET", "certificates"),
+        ("DELETE", "certificates"),
+        ("DELETE", "certificates/ab12"),
+    ):
+        answer = await gateway.client.request(method, f"{path}/{what}", headers=headers)
+        refused(answer, 403, "FORBIDDEN")

@@ -24,6 +24,14 @@ VEHICLE = {
     "last_seen_at": "2026-01-02T03:04:05.000000Z",
     "ecus": [{"address": "0x10", "name": "Engine"}],
 }
+CERTIFICATE = {
+    "serial": "ab12",
+    "fingerprint": "f" * 64,
+    "status": "revoked",
+    "issued_at": "2026-01-02T03:04:05.000000Z",
+    "expires_at": "2026-04-02T03:04:05.000000Z",
+    "revoked_at": "2026-02-02T03:04:05.000000Z",
+}
 READ_DTC = {
     "name": "ReadDTC",
     "description": "Reads the fault memory",
@@ -78,6 +86,8 @@ class FakeApi:
         self.queries: list[dict[str, str]] = []
         self.terms: list[dict[str, Any]] = []
         self.vehicles: list[dict[str, Any]] = [VEHICLE]
+        self.certificates: list[dict[str, Any]] = [CERTIFICATE]
+        self.revoked: list[str] = []
         self.commands: list[dict[str, Any]] = [COMMAND]
         self.answers: list[dict[str, Any]] = []
         self.audit: list[dict[str, Any]] = []
@@ -155,6 +165,17 @@ class FakeApi:
     async def release_lock(self, request: web.Request) -> web.Response:
         self.queries.append(dict(request.query))
         self.vehicles = [{**vehicle, "lock": None} for vehicle in self.vehicles]
+        return web.Response(status=204)
+
+    async def create_code(self, request: web.Request) -> web.Response:
+        code = {"code": "ABCD-EFGH", "vin": VIN, "expires_at": "2026-01-02T03:04:05.000000Z"}
+        return web.json_response(code, status=201)
+
+    async def list_certificates(self, request: web.Request) -> web.Response:
+        return self._page(request, self.certificates)
+
+    async def revoke_certificates(self, request: web.Request) -> web.Response:
+        self.revoked.append(request.match_info.get("serial", ""))
         return web.Response(status=204)
 
     async def command_types(self, request: web.Request) -> web.Response:
@@ -245,6 +266,10 @@ class FakeApi:
                 web.delete(f"{api}/vehicles/{{id}}", self.remove_vehicle),
                 web.post(f"{api}/vehicles/{{id}}/lock", self.take_lock),
                 web.delete(f"{api}/vehicles/{{id}}/lock", self.release_lock),
+                web.post(f"{api}/vehicles/{{id}}/enrolment-codes", self.create_code),
+                web.get(f"{api}/vehicles/{{id}}/certificates", self.list_certificates),
+                web.delete(f"{api}/vehicles/{{id}}/certificates", self.revoke_certificates),
+                web.delete(f"{api}/vehicles/{{id}}/certificates/{{serial}}", self.revoke_certificates),
                 web.get(f"{api}/command-types", self.command_types),
                 web.post(f"{api}/commands", self.submit),
                 web.get(f"{api}/commands", self.list_commands),

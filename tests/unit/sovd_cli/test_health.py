@@ -89,6 +89,17 @@ def test_over_grpc(
     assert "answers NOT_SERVING" in ran.err
 
 
+def test_a_connector_that_wants_vehicles_certificates_has_a_port_for_health(
+    stranger: Sovd, serving: tuple[int, health.HealthServicer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, servicer = serving
+    for name, value in (("VEHICLE_TLS_CERT_FILE", "/is/not/read"), ("HEALTH_PORT", str(port))):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GRPC_TLS_CA_FILE", "/is/not/read/either")
+    servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    assert stranger("health", "vehicle-connector").code == 0
+
+
 def test_in_a_container_nothing_else_is_loaded(
     http: HTTPServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

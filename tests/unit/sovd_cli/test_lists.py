@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.unit.sovd_cli.conftest import Sovd
-from tests.unit.sovd_cli.fake_api import COMMAND, COMMAND_ID, READ_DTC, VEHICLE, VIN, FakeApi, answer
+from tests.unit.sovd_cli.fake_api import CERTIFICATE, COMMAND, COMMAND_ID, READ_DTC, VEHICLE, VIN, FakeApi, answer
 
 
 def test_vehicles(sovd: Sovd, api: FakeApi) -> None:
@@ -61,6 +61,27 @@ def test_lock_and_unlock_a_vehicle(sovd: Sovd, api: FakeApi) -> None:
     assert "until" not in sovd("vehicles", "show", VIN).out
     assert sovd("vehicles", "unlock", VIN, "--break").code == 0
     assert api.queries[-1] == {"break": "true"}
+
+
+def test_a_vehicle_is_enrolled_with_a_code(sovd: Sovd, api: FakeApi) -> None:
+    ran = sovd("vehicles", "enrol", VIN, "--connector", "vehicles.example")
+    assert ran.code == 0
+    assert "ABCD-EFGH" in ran.out
+    assert f"sovd agent --vin {VIN} --connector vehicles.example:50052" in ran.err
+    assert "--enrolment-code ABCD-EFGH" in ran.err
+    (document,) = sovd("vehicles", "enrol", VIN, "--json").documents
+    assert document["code"] == "ABCD-EFGH"
+    assert sovd("vehicles", "enrol", "X").code == 2
+
+
+def test_certificates_are_listed_and_revoked(sovd: Sovd, api: FakeApi) -> None:
+    ran = sovd("vehicles", "certificates", VIN)
+    assert "ab12" in ran.out
+    assert "revoked" in ran.out
+    assert sovd("vehicles", "certificates", VIN, "--json").documents == [CERTIFICATE]
+    assert sovd("vehicles", "revoke", VIN).err == f"revoked all certificates of {VIN}\n"
+    assert sovd("vehicles", "revoke", VIN, "--serial", "ab12").code == 0
+    assert api.revoked == ["", "ab12"]
 
 
 @pytest.mark.parametrize(("kind", "address"), [("doip", "192.0.2.10:13400"), ("sovd", "https://192.0.2.10/sovd")])

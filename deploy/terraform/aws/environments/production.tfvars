@@ -1,4 +1,4 @@
-# Give host, certificate_arn and vehicle_certificate_arn beside it: -var or TF_VAR_….
+# Give host and certificate_arn beside it: -var or TF_VAR_….
 environment             = "production"
 region                  = "eu-central-1"
 zones                   = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]

@@ -76,6 +76,7 @@ class ToConnector(_message.Message):
     CLAIM_ANSWERS_FIELD_NUMBER: _builtins.int
     RESULT_ACKS_FIELD_NUMBER: _builtins.int
     ASSIGNMENTS_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def registered(self) -> Global___Registered: ...
     @_builtins.property
@@ -90,6 +91,10 @@ class ToConnector(_message.Message):
     def assignments(self) -> Global___Assignments:
         """Sent after the registration, and again whenever it has changed."""
 
+    @_builtins.property
+    def superseded(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpenSession]:
+        """Of the sessions that were seen, those that are no longer the vehicle's newest: close them."""
+
     def __init__(
         self,
         *,
@@ -99,10 +104,11 @@ class ToConnector(_message.Message):
         claim_answers: _abc.Iterable[Global___ClaimAnswer] | None = ...,
         result_acks: _abc.Iterable[Global___ResultAck] | None = ...,
         assignments: Global___Assignments | None = ...,
+        superseded: _abc.Iterable[Global___OpenSession] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "lease_granted", b"lease_granted", "registered", b"registered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "claim_answers", b"claim_answers", "lease_granted", b"lease_granted", "registered", b"registered", "result_acks", b"result_acks", "session_answers", b"session_answers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "claim_answers", b"claim_answers", "lease_granted", b"lease_granted", "registered", b"registered", "result_acks", b"result_acks", "session_answers", b"session_answers", "superseded", b"superseded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -329,11 +335,14 @@ class SessionOpened(_message.Message):
     ECUS_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
     LINK_KIND_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FINGERPRINT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.int
     """Echoed in the answer."""
     vin: _builtins.str
     link_kind: _builtins.str
     """How the vehicle is reached; empty: it dialled in over the session protocol."""
+    certificate_fingerprint: _builtins.str
+    """SHA-256 (hex) of the certificate it presented, which is one for this VIN; empty: it was known by its credential."""
     @_builtins.property
     def ecus(self) -> _containers.RepeatedCompositeFieldContainer[_vehicle_pb2.Ecu]: ...
     @_builtins.property
@@ -346,10 +355,11 @@ class SessionOpened(_message.Message):
         ecus: _abc.Iterable[_vehicle_pb2.Ecu] | None = ...,
         held: _abc.Iterable[Global___OpenCommand] | None = ...,
         link_kind: _builtins.str = ...,
+        certificate_fingerprint: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ecus", b"ecus", "held", b"held", "link_kind", b"link_kind", "request_id", b"request_id", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_fingerprint", b"certificate_fingerprint", "ecus", b"ecus", "held", b"held", "link_kind", b"link_kind", "request_id", b"request_id", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

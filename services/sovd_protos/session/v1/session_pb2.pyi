@@ -114,6 +114,7 @@ class Hello(_message.Message):
     """1."""
     vin: _builtins.str
     credential: _builtins.str
+    """Not asked for where the vehicle has presented a certificate."""
     software_version: _builtins.str
     max_commands: _builtins.int
     """How many commands it will hold at once."""
@@ -260,7 +261,9 @@ class Refusal(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """"UNSUPPORTED_PROTOCOL", "BAD_CREDENTIAL", "UNKNOWN_VEHICLE", "NOT_READY"."""
+    """"UNSUPPORTED_PROTOCOL", "BAD_CREDENTIAL", "IDENTITY_MISMATCH", "CERTIFICATE_UNKNOWN", "CERTIFICATE_EXPIRED",
+    "CERTIFICATE_REVOKED", "UNKNOWN_VEHICLE", "NOT_READY".
+    """
     message: _builtins.str
     retry_after_ms: _builtins.int
     """0: trying again is pointless until somebody changes something (still retry, slowly)."""
