@@ -1,12 +1,11 @@
 """Settings of the vehicle agent."""
 
-import ipaddress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from service_kit.settings import HostPort
+from service_kit.settings import HostPort, is_loopback
 from vehicle_links.doip.link import parse_address
 from vehicle_links.settings import LinkSettings
 from vehicle_links.sovd.http import split_address
@@ -21,7 +20,15 @@ class Settings(LinkSettings):
     service_token: SecretStr = SecretStr("")
     connector_address: HostPort
     vehicle_vin: str = Field(pattern=r"^[A-Z0-9]{17}$", description="17 capital letters and digits")
-    vehicle_credential: SecretStr = Field(min_length=16, description="what the platform issued for this VIN")
+    # Its key and certificate; empty: `identity` in the state directory.
+    identity_dir: Path | None = None
+    # As long as there is no certificate, and where one is asked for: port 50053 of the connector unless given.
+    enrolment_code: SecretStr = SecretStr("")
+    enrolment_address: HostPort | Literal[""] = ""
+    # Shown instead of a certificate: for connectors that know vehicles by it.
+    vehicle_credential: SecretStr | None = Field(
+        default=None, min_length=16, description="what the platform issued for this VIN"
+    )
     # Where the vehicle is, seen from here: one of the two, as docs/vehicles.md has them.
     doip_address: str = ""
     sovd_address: str = ""
@@ -55,17 +62,10 @@ class Settings(LinkSettings):
 
     @model_validator(mode="after")
     def _plain_text_stays_on_this_machine(self) -> "Settings":
-        if self.grpc_tls is None and not (self.environment == "development" and _is_loopback(self.connector_address)):
+        is_here = self.environment == "development" and is_loopback(self.connector_address.rpartition(":")[0])
+        if self.vehicle_credential is not None and self.grpc_tls is None and not is_here:
             raise ValueError(
                 "GRPC_TLS_CA_FILE: missing; without TLS only a connector on this machine (localhost, 127.0.0.1, [::1]) "
                 "is dialled, and only where ENVIRONMENT is development"
             )
         return self
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

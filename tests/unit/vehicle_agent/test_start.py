@@ -54,6 +54,11 @@ def test_plain_text_stays_on_this_machine(address: str) -> None:
     assert Settings(**(GIVEN | {"connector_address": address})).grpc_tls is None
 
 
+def test_with_a_certificate_any_connector_is_dialled_by_tls() -> None:
+    given = GIVEN | {"connector_address": "vehicles.example:443", "environment": "production"}
+    assert Settings(**(given | {"vehicle_credential": None})).grpc_tls is None
+
+
 def test_with_tls_any_connector_is_dialled() -> None:
     settings = Settings(
         **(
@@ -142,7 +147,7 @@ print(*{name.partition(".")[0] for name in sys.modules})
 def test_the_example_of_its_environment_is_complete() -> None:
     lines = (ROOT / "deploy/agent/agent.env").read_text().splitlines()
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    assert given.pop("VEHICLE_CREDENTIAL") == ""
+    assert given.pop("ENROLMENT_CODE") == ""
     known = {name.upper() for name in Settings.model_fields}
     assert set(given) <= known
     settings = Settings(**GIVEN | {name.lower(): value for name, value in given.items()})
