@@ -80,7 +80,7 @@ def settings(database_url: str, command_service: FakeCommandService) -> dict[str
         "drain_seconds": 5,
         "demo_data": True,
         "login_rate_limit": "1000/minute",
-        "address_rate_limit": "1000/minute",
+        "address_rate_limit": "100000/minute",
         "user_rate_limit": "100000/minute",
     }
 
