@@ -8,7 +8,8 @@ from functools import partial
 from command_service.domain.command import ClaimRefusal
 from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
 from command_service.use_cases.audit_entries import command_handed_over
-from command_service.use_cases.ports import ClaimContext, Storage, UnitOfWork, decided
+from command_service.use_cases.decided import decided
+from command_service.use_cases.ports import ClaimContext, Storage, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)

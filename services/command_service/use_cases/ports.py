@@ -9,12 +9,12 @@ Rules that every adapter keeps:
 - A database that is away raises service_kit.errors.Unavailable.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from command_service.domain.audit import AuditEntry
 from command_service.domain.command import Command
@@ -22,8 +22,6 @@ from command_service.domain.identity import EnrolmentCode, VehicleCertificate
 from command_service.domain.lanes import QueueEntry
 from command_service.domain.results import Evidence, RecordedResponse
 from command_service.domain.vehicle import Ecu, Vehicle
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,14 +388,3 @@ class Storage(Protocol):
 
     def reading(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """Read only; sees committed data."""
-
-
-async def decided(storage: Storage, decide: Callable[[UnitOfWork], Awaitable[Answer]]) -> Answer:
-    """What `decide` answers once it has committed: from memory and without locks, or else from what it reads, or else,
-    where somebody was faster, with locks."""
-    for unit_of_work in (storage.recalling, storage.optimistic):
-        with suppress(Overtaken):
-            async with unit_of_work() as uow:
-                return await decide(uow)
-    async with storage.transaction() as uow:
-        return await decide(uow)

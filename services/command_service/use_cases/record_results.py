@@ -19,8 +19,9 @@ from command_service.domain.results import (
 from command_service.domain.vehicle import Ecu
 from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
 from command_service.use_cases.audit_entries import command_ended
+from command_service.use_cases.decided import decided
 from command_service.use_cases.limits import Limits
-from command_service.use_cases.ports import Storage, UnitOfWork, decided
+from command_service.use_cases.ports import Storage, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)

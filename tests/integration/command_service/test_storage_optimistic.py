@@ -6,7 +6,8 @@ import pytest
 
 from command_service.domain.command import Command, Status
 from command_service.storage import SqlStorage
-from command_service.use_cases.ports import Overtaken, UnitOfWork, decided
+from command_service.use_cases.decided import decided
+from command_service.use_cases.ports import Overtaken, UnitOfWork
 from tests.integration.command_service.rows import NOW, a_command, a_response, an_entry, in_progress, store
 from tests.integration.command_service.world import DONE, World
 
