@@ -45,4 +45,4 @@ create() {
 create database "{\"password\": \"$(strong)\"}"
 create redis "{\"password\": \"$(strong)\"}"
 create rabbitmq "{\"password\": \"$(strong)\"}"
-create jwt "{\"secret\": \"$(strong 48)\", \"previous_secrets\": \"\", \"service_token\": \"$(strong)\", \"vehicle_credential_secret\": \"$(strong)\", \"initial_admin_password\": \"$(strong 16)\"}"
+create jwt "{\"secret\": \"$(strong 48)\", \"previous_secrets\": \"\", \"service_token\": \"$(strong)\", \"service_previous_tokens\": \"\", \"vehicle_credential_secret\": \"$(strong)\", \"initial_admin_password\": \"$(strong 16)\"}"

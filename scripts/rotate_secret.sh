@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
-# rotate_secret.sh ENVIRONMENT REGION STEP: a new secret that signs access tokens; nobody is logged out. STEP is
-#   announce   a new secret is made; all gateways get to know it, none signs with it yet
-#   switch     all gateways sign with it and still know the old one
-#   retire     the old one is forgotten; not before the last token that it signed has expired (15 minutes)
-#   all        the three, with the waits in between
-# Each changes sovd/ENVIRONMENT/jwt in AWS Secrets Manager and rolls the gateways out anew. Needs aws and kubectl, logged
-# in. From the environment: NAMESPACE (sovd), TOKEN_SECONDS (900, the gateways' ACCESS_TOKEN_SECONDS), EXTERNAL_SECRET,
-# SECRET.
+# rotate_secret.sh ENVIRONMENT REGION STEP [WHICH]: a new secret in place of the one that is used; meanwhile no call is
+# refused and nobody is logged out. WHICH is
+#   jwt             signs access tokens; gateways sign and verify (what is rotated when none is named)
+#   service-token   gateways and vehicle connectors show it to command services
+# STEP is
+#   announce   a new secret is made; whoever verifies gets to know it, nobody uses it yet
+#   switch     all use it; whoever verifies still knows the old one
+#   retire     the old one is forgotten; not before nobody uses it: the last access token that it signed has expired (15
+#              minutes), the last pod that showed it has drained and ended (2 minutes)
+#   all        the three, with the wait in between
+# Each changes sovd/ENVIRONMENT/jwt in AWS Secrets Manager and rolls those deployments out anew that have to know. Needs
+# aws and kubectl, logged in. From the environment: NAMESPACE (sovd), WAIT_SECONDS (900 and 120, see retire; the former
+# is the gateways' ACCESS_TOKEN_SECONDS), EXTERNAL_SECRET, SECRET.
 set -euo pipefail
-namespace=${NAMESPACE:-sovd} token_seconds=${TOKEN_SECONDS:-900}
+namespace=${NAMESPACE:-sovd}
 external=${EXTERNAL_SECRET:-sovd-webapp-external-secrets} secret=${SECRET:-sovd-webapp-secrets}
 
 fail() {
@@ -16,9 +21,17 @@ fail() {
   exit 2
 }
 
-[ $# = 3 ] || fail "usage: rotate_secret.sh ENVIRONMENT REGION announce|switch|retire|all"
-environment=$1 region=$2 step=$3
+[ $# = 3 ] || [ $# = 4 ] || fail "usage: rotate_secret.sh ENVIRONMENT REGION announce|switch|retire|all [jwt|service-token]"
+environment=$1 region=$2 step=$3 which=${4:-jwt}
 name=sovd/$environment/jwt
+case $which in
+  jwt) current=secret previous=previous_secrets verify=gateway use=gateway wait=${WAIT_SECONDS:-900} ;;
+  service-token)
+    current=service_token previous=service_previous_tokens
+    verify=command-service use="gateway,vehicle-connector" wait=${WAIT_SECONDS:-120}
+    ;;
+  *) fail "'$which': must be jwt or service-token" ;;
+esac
 for tool in aws kubectl python3 openssl; do
   command -v "$tool" > /dev/null || fail "$tool is missing"
 done
@@ -26,13 +39,15 @@ done
 manager() { aws secretsmanager --region "$region" "$@"; }
 cluster() { kubectl --namespace "$namespace" "$@"; }
 
-# change EXPRESSION: Python that changes `it`, the secret's JSON object; values are on no command line but a pipe.
+# change EXPRESSION: Python that changes `it`, the secret's JSON object, of which `current` and `previous` are keys;
+# values are on no command line but a pipe.
 change() {
   local before after
   before=$(manager get-secret-value --secret-id "$name" --query SecretString --output text)
   after=$(NEW=$(openssl rand -hex 48) python3 -c "
 import json, os, sys
 it, new = json.load(sys.stdin), os.environ['NEW']
+current, previous = '$current', '$previous'
 $1
 print(json.dumps(it))" <<< "$before")
   manager put-secret-value --secret-id "$name" --secret-string file:///dev/stdin > /dev/null <<< "$after"
@@ -40,8 +55,9 @@ print(json.dumps(it))" <<< "$before")
 
 version_of_secret() { cluster get secret "$secret" --output 'jsonpath={.metadata.resourceVersion}'; }
 
+# roll_out COMPONENTS: separated by commas, once the cluster's Secret has what was changed.
 roll_out() {
-  local before tries=0
+  local before tries=0 selector="app.kubernetes.io/component in ($1)"
   before=$(version_of_secret)
   cluster annotate externalsecret "$external" "force-sync=$(date +%s%N)" --overwrite > /dev/null
   until [ "$(version_of_secret)" != "$before" ]; do
@@ -49,29 +65,29 @@ roll_out() {
     [ "$tries" -lt 60 ] || fail "$secret did not change within a minute: kubectl describe externalsecret $external"
     sleep 1
   done
-  cluster rollout restart deployment --selector app.kubernetes.io/component=gateway > /dev/null
-  cluster rollout status deployment --selector app.kubernetes.io/component=gateway --timeout 10m
+  cluster rollout restart deployment --selector "$selector" > /dev/null
+  cluster rollout status deployment --selector "$selector" --timeout 10m
 }
 
 announce() {
   change "
-if it.get('previous_secrets'): sys.exit('a rotation is under way: go on with switch or retire')
-it['previous_secrets'] = new"
-  roll_out
-  echo "announced: every gateway knows the new secret"
+if it.get(previous): sys.exit('a rotation is under way: go on with switch or retire')
+it[previous] = new"
+  roll_out "$verify"
+  echo "announced: every $verify knows the new secret"
 }
 
 switch() {
   change "
-if not it.get('previous_secrets'): sys.exit('there is no new secret: begin with announce')
-it['secret'], it['previous_secrets'] = it['previous_secrets'], it['secret']"
-  roll_out
-  echo "switched: retire in $token_seconds seconds or later"
+if not it.get(previous): sys.exit('there is no new secret: begin with announce')
+it[current], it[previous] = it[previous], it[current]"
+  roll_out "$use"
+  echo "switched: retire in $wait seconds or later"
 }
 
 retire() {
-  change "it['previous_secrets'] = ''"
-  roll_out
+  change "it[previous] = ''"
+  roll_out "$verify"
   echo "retired: the old secret is worth nothing"
 }
 
@@ -80,7 +96,7 @@ case $step in
   all)
     announce
     switch
-    sleep "$token_seconds"
+    sleep "$wait"
     retire
     ;;
   *) fail "'$step': must be announce, switch, retire or all" ;;

@@ -101,6 +101,7 @@ async def compose(
         server, service.port = create_server(
             settings.service_token.get_secret_value(),
             port_address=f"{settings.grpc_host}:{settings.grpc_port}",
+            previous_tokens=[token.get_secret_value() for token in settings.service_previous_tokens],
             lifecycle=service,
             tls=settings.grpc_tls,
         )

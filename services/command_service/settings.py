@@ -10,7 +10,16 @@ from command_service.preconditions_file import load_preconditions
 from command_service.use_cases.limits import Limits
 from command_service.use_cases.vehicle_identities import IdentityRules
 from command_service.vehicle_ca import VehicleCa
-from service_kit.settings import DatabaseUrl, Port, RabbitUrl, RedisUrl, ServiceSettings
+from service_kit.settings import (
+    SHORTEST_SERVICE_TOKEN,
+    DatabaseUrl,
+    Port,
+    RabbitUrl,
+    RedisUrl,
+    SecretCommaList,
+    ServiceSettings,
+    each_has_at_least,
+)
 
 _DEFAULTS = Limits()
 _IDENTITY = IdentityRules()
@@ -27,6 +36,8 @@ class Settings(ServiceSettings):
     database_url: DatabaseUrl
     redis_url: RedisUrl
     rabbitmq_url: RabbitUrl
+    # Taken beside SERVICE_TOKEN while callers change theirs one after the other.
+    service_previous_tokens: Annotated[SecretCommaList, each_has_at_least(SHORTEST_SERVICE_TOKEN)] = ()
     grpc_host: str = "0.0.0.0"  # noqa: S104  other services call it
     grpc_port: Port = 50051
     metrics_port: Port = 9101

@@ -14,6 +14,7 @@ from service_kit.settings import (
     SecretCommaList,
     ServiceSettings,
     check_server_url,
+    each_has_at_least,
 )
 
 SHORTEST_JWT_SECRET = 32
@@ -32,12 +33,6 @@ def _is_redis(value: str) -> str:
     if not value.startswith(("redis://", "rediss://", "unix://")) and value != "memory://":
         raise ValueError("must begin with redis://, rediss:// or unix://")
     return value if value == "memory://" else check_server_url(value)
-
-
-def _are_long(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    if any(len(value.get_secret_value()) < SHORTEST_JWT_SECRET for value in values):
-        raise ValueError(f"each must have at least {SHORTEST_JWT_SECRET} characters")
-    return values
 
 
 def _has_pages(value: Path) -> Path:
@@ -60,7 +55,7 @@ class GatewaySettings(ServiceSettings):
     jwt_secret: SecretStr = Field(
         min_length=SHORTEST_JWT_SECRET, description="the secret that signs access tokens, at least 32 characters"
     )
-    jwt_previous_secrets: Annotated[SecretCommaList, AfterValidator(_are_long)] = ()
+    jwt_previous_secrets: Annotated[SecretCommaList, each_has_at_least(SHORTEST_JWT_SECRET)] = ()
     http_host: str = "0.0.0.0"  # noqa: S104  it is what the world talks to
     http_port: Port = 8000
     metrics_port: Port = 9100

@@ -29,10 +29,10 @@ FIXED_WINDOWS = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 256
 
 
 class CredentialInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
-    """Refuses calls without the service credential, but for methods that begin with one of `open_methods`."""
+    """Refuses calls with none of the service credentials, but for methods that begin with one of `open_methods`."""
 
-    def __init__(self, service_token: str, open_methods: Sequence[str] = ()) -> None:
-        self._expected = f"Bearer {service_token}".encode()
+    def __init__(self, service_tokens: Sequence[str], open_methods: Sequence[str] = ()) -> None:
+        self._expected = [f"Bearer {token}".encode() for token in service_tokens]
         self._open = (HEALTH_SERVICE, *open_methods)
 
     async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
@@ -44,7 +44,7 @@ class CredentialInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
         for key, value in details.invocation_metadata or ():
             if key == "authorization":
                 shown = value if isinstance(value, bytes) else value.encode()
-                return hmac.compare_digest(shown, self._expected)
+                return any(hmac.compare_digest(shown, expected) for expected in self._expected)
         return False
 
 
@@ -61,6 +61,7 @@ def create_server(
     service_token: str,
     *,
     port_address: str,
+    previous_tokens: Sequence[str] = (),
     lifecycle: Lifecycle | None = None,
     open_methods: Sequence[str] = (),
     tls: GrpcTls | None = None,
@@ -70,12 +71,13 @@ def create_server(
 ) -> tuple[grpc.aio.Server, int]:
     """A server that listens on `port_address` ("host:port", port 0: any) and the port it got; add services, start it.
 
-    `open_methods` are prefixes of methods ("/package.Service/") that need no service credential. The standard health
-    service is there and open; it follows `lifecycle.ready`, and always serves as LIVE. `options` are further channel
-    arguments of gRPC. Raises OSError when the address cannot be had.
+    `previous_tokens` are as good as `service_token`: callers do not all change theirs at once. `open_methods` are
+    prefixes of methods ("/package.Service/") that need no service credential. The standard health service is there and
+    open; it follows `lifecycle.ready`, and always serves as LIVE. `options` are further channel arguments of gRPC.
+    Raises OSError when the address cannot be had.
     """
     server = grpc.aio.server(
-        interceptors=[CredentialInterceptor(service_token, open_methods), ErrorInterceptor()],
+        interceptors=[CredentialInterceptor([service_token, *previous_tokens], open_methods), ErrorInterceptor()],
         options=list({**_options(max_connection_age_s), **dict(options)}.items()),
     )
     try:

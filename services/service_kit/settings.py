@@ -16,6 +16,7 @@ from service_kit.grpc_tls import GrpcTls
 
 # EX_CONFIG of sysexits.h: an orchestrator can tell "fix the settings" from "it crashed".
 EXIT_BAD_SETTINGS = 78
+SHORTEST_SERVICE_TOKEN = 16
 
 _SCHEMES_OF_PATHS = ("sqlite", "unix")
 _POSTGRESQL_OPTIONS = {"host", "port", "sslmode"}
@@ -62,6 +63,17 @@ def _check_database_options(value: str) -> str:
         if options.get("sslmode", "prefer") not in _SSL_MODES:
             raise ValueError(f"sslmode must be one of {', '.join(_SSL_MODES)}")
     return value
+
+
+def each_has_at_least(length: int) -> AfterValidator:
+    """For a SecretCommaList: none of its secrets is shorter, in characters."""
+
+    def check(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(value.get_secret_value()) < length for value in values):
+            raise ValueError(f"each must have at least {length} characters")
+        return values
+
+    return AfterValidator(check)
 
 
 def _is_host_and_port(value: str) -> str:
@@ -120,7 +132,8 @@ class ServiceSettings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     metrics_port: Port = 0
     service_token: SecretStr = Field(
-        min_length=16, description="the secret that services show each other, at least 16 characters"
+        min_length=SHORTEST_SERVICE_TOKEN,
+        description="the secret that services show each other, at least 16 characters",
     )
     drain_seconds: float = Field(default=20, ge=0, description="seconds, 0 or more")
     grpc_tls_cert_file: Path | None = None

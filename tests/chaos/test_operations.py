@@ -16,7 +16,7 @@ from gateway.storage import MIGRATIONS as ACCOUNTS
 from service_kit.database import downgrade, upgrade
 from tests.chaos.test_kill_and_restart import QUICK, off, under_load
 from tests.support.local_servers import free_port
-from tests.support.system import ENGINEER, System, running
+from tests.support.system import ENGINEER, SERVICE_TOKEN, System, running
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(300)
@@ -100,6 +100,39 @@ async def test_a_rotation_of_the_secret_that_signs_tokens(system: System) -> Non
         # When nobody has a token any more that the old one signed.
         await give(JWT_SECRET=new, JWT_PREVIOUS_SECRETS="")
     assert set(ends) <= ALL_WELL, ends
+
+
+async def test_a_rotation_of_the_service_token(
+    postgres_url: str, rabbitmq_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """announce, switch, retire: who checks the token, who shows it, who checks it; nobody is refused."""
+    servers = (postgres_url, rabbitmq_url, redis_url)
+    system = System(*servers, tmp_path, vehicles=6, connectors=2, command_services=2, **SETTINGS)
+    checking = [name for name in system.processes if name.startswith("command_service")]
+    showing = [name for name in system.processes if name.startswith(("gateway", "vehicle_connector"))]
+    old, new = SERVICE_TOKEN, "the-next-service-token-for-tests-only"
+
+    async def give(names: list[str], **tokens: str) -> None:
+        for name in names:
+            await off(partial(nobody_was_refused, system, checking))
+            await roll(system, name, **tokens)
+
+    async def rotate() -> None:
+        await give(checking, SERVICE_TOKEN=old, SERVICE_PREVIOUS_TOKENS=new)
+        await give(showing, SERVICE_TOKEN=new)
+        await give(checking, SERVICE_TOKEN=new, SERVICE_PREVIOUS_TOKENS="")
+
+    with running(system):
+        ends = await under_load(system, rotate, USERS)
+        await off(partial(nobody_was_refused, system, checking))
+    assert set(ends) <= ALL_WELL, ends
+
+
+def nobody_was_refused(system: System, command_services: list[str]) -> None:
+    for name in command_services:
+        metrics = httpx.get(f"http://127.0.0.1:{system.metrics_port(name)}/metrics", timeout=10).text
+        assert "sovd_grpc_requests_total" in metrics
+        assert 'code="UNAUTHENTICATED"' not in metrics, name
 
 
 def is_ready(url: str) -> bool:

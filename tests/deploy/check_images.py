@@ -205,6 +205,7 @@ def stack(build: Callable[..., None], postgres_url: str, rabbitmq_url: str, redi
         "GATEWAY_URL": f"http://127.0.0.1:{http}",
         **{name: name.lower() * 4 for name in ("SERVICE_TOKEN", "JWT_SECRET", "VEHICLE_CREDENTIAL_SECRET")},
         "JWT_PREVIOUS_SECRETS": "",
+        "SERVICE_PREVIOUS_TOKENS": "",
     }
     ports = {"GRPC_PORT": grpc, "SESSION_PORT": session, "HTTP_PORT": http, "PORT": web}
     containers = []

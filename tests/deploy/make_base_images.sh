@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make_base_images.sh NAME…: base images for a Docker engine that cannot pull any, out of Debian packages:
-# sovd-base/{python-build,python-runtime,node,nginx,prometheus,postgres,redis,rabbitmq}. Needs root and debootstrap on
+# sovd-base/{python-build,python-runtime,node,nginx}. Needs root and debootstrap on
 # Debian; the node one takes the node and npm of this machine. What is there is left alone.
 set -euo pipefail
 suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
@@ -53,10 +53,6 @@ make_nginx() {
     libgmp10 wget libgnutls30 libidn2-0 libunistring2 libnettle8 libhogweed6 libp11-kit0 libtasn1-6 libffi8 libpsl5 \
     libuuid1 sed
 }
-make_prometheus() { from_debian prometheus prometheus; }
-make_postgres() { from_debian postgres postgresql; }
-make_redis() { from_debian redis redis-server; }
-make_rabbitmq() { from_debian rabbitmq rabbitmq-server; }
 
 for name in "$@"; do
   image=sovd-base/$name

@@ -63,6 +63,8 @@ def test_the_secret_and_its_keys(production: Rendered) -> None:
 def test_secrets_are_rotated_with_what_still_verifies(production: Rendered) -> None:
     environment = production.workload("gateway").environment(production)
     assert environment["JWT_PREVIOUS_SECRETS"] == "secret sovd-webapp-secrets/jwt-previous-secrets optional"
+    environment = production.workload("command-service").environment(production)
+    assert environment["SERVICE_PREVIOUS_TOKENS"] == "secret sovd-webapp-secrets/service-previous-tokens optional"
 
 
 def test_values_have_their_names() -> None:

@@ -28,6 +28,7 @@ SECRET = {
     "jwt-secret": "j" * 32,
     "jwt-previous-secrets": "",
     "service-token": "s" * 16,
+    "service-previous-tokens": "",
     "vehicle-credential-secret": "v" * 16,
     "initial-admin-password": "",
 }
@@ -189,6 +190,7 @@ def test_external_secrets_make_urls_that_the_services_take(
         "jwtSecret": "j" * 32,
         "jwtPreviousSecrets": "",
         "serviceToken": "s" * 16,
+        "servicePreviousTokens": "",
         "vehicleCredentialSecret": "v" * 16,
         "initialAdminPassword": "",
     }

@@ -43,7 +43,14 @@ SECRETS = {
     "database": {"password"},
     "redis": {"password"},
     "rabbitmq": {"password"},
-    "jwt": {"secret", "previous_secrets", "service_token", "vehicle_credential_secret", "initial_admin_password"},
+    "jwt": {
+        "secret",
+        "previous_secrets",
+        "service_token",
+        "service_previous_tokens",
+        "vehicle_credential_secret",
+        "initial_admin_password",
+    },
 }
 
 
@@ -136,25 +143,44 @@ def test_what_may_not_be_asked_is_not_made(cloud: Cloud) -> None:
     assert "create-secret" not in cloud.calls("aws")
 
 
-def test_a_rotation(filled: Cloud) -> None:
+@pytest.mark.parametrize(
+    ("which", "current", "previous", "verify", "use"),
+    [
+        ((), "secret", "previous_secrets", "gateway", "gateway"),
+        (("jwt",), "secret", "previous_secrets", "gateway", "gateway"),
+        (
+            ("service-token",),
+            "service_token",
+            "service_previous_tokens",
+            "command-service",
+            "gateway,vehicle-connector",
+        ),
+    ],
+)
+def test_a_rotation(filled: Cloud, which: tuple[str, ...], current: str, previous: str, verify: str, use: str) -> None:
     first = filled.secret("jwt")
-    assert filled.run("rotate_secret.sh", "staging", "eu-central-1", "announce").returncode == 0
+    assert filled.run("rotate_secret.sh", "staging", "eu-central-1", "announce", *which).returncode == 0
     announced = filled.secret("jwt")
-    assert announced["secret"] == first["secret"]
-    assert len(announced["previous_secrets"]) == 96
-    assert filled.run("rotate_secret.sh", "staging", "eu-central-1", "switch").returncode == 0
+    assert len(announced[previous]) == 96
+    assert announced == first | {previous: announced[previous]}
+    assert filled.run("rotate_secret.sh", "staging", "eu-central-1", "switch", *which).returncode == 0
     switched = filled.secret("jwt")
-    assert (switched["secret"], switched["previous_secrets"]) == (announced["previous_secrets"], first["secret"])
-    assert filled.run("rotate_secret.sh", "staging", "eu-central-1", "retire").returncode == 0
-    assert filled.secret("jwt") == switched | {"previous_secrets": ""}
-    # Each time the pods get it before it goes on.
-    steps = re.findall(r"annotate externalsecret|rollout restart|rollout status", filled.calls("kubectl"))
-    assert steps == ["annotate externalsecret", "rollout restart", "rollout status"] * 3
+    assert switched == announced | {current: announced[previous], previous: first[current]}
+    assert filled.run("rotate_secret.sh", "staging", "eu-central-1", "retire", *which).returncode == 0
+    assert filled.secret("jwt") == switched | {previous: ""}
+    # Each time those pods that have to know get it, and have it, before it goes on.
+    steps = re.findall(r"annotate externalsecret|rollout \w+ .*component in \(.*?\)", filled.calls("kubectl"))
+    told = "deployment --selector app.kubernetes.io/component in"
+    assert steps == [
+        step
+        for pods in (verify, use, verify)
+        for step in ("annotate externalsecret", f"rollout restart {told} ({pods})", f"rollout status {told} ({pods})")
+    ]
 
 
 def test_the_whole_rotation_at_once(filled: Cloud) -> None:
     first = filled.secret("jwt")
-    assert filled.run("rotate_secret.sh", "staging", "eu-central-1", "all", TOKEN_SECONDS="0").returncode == 0
+    assert filled.run("rotate_secret.sh", "staging", "eu-central-1", "all", WAIT_SECONDS="0").returncode == 0
     last = filled.secret("jwt")
     assert last["secret"] != first["secret"]
     assert last == first | {"secret": last["secret"]}

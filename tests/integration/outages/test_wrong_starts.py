@@ -42,6 +42,7 @@ WRONG = {
     "command_service": {
         "DATABASE_URL": f"postgresql://sovd:{SECRET}@database:port/x",
         "RABBITMQ_URL": f"http://sovd:{SECRET}@rabbitmq/",
+        "SERVICE_PREVIOUS_TOKENS": "a-short-token",
         "GRPC_PORT": "-1",
         "LEASE_SECONDS": "inf",
         "ENVIRONMENT": "the moon",

@@ -46,6 +46,15 @@ async def test_a_call_without_the_service_credential_is_refused(token: str) -> N
     assert error.code == "BAD_SERVICE_CREDENTIAL"
 
 
+async def test_a_previous_service_credential_is_as_good() -> None:
+    previous = "the-service-token-until-now-of-32-characters"
+    for token in (TOKEN, previous):
+        async with running(token=token, previous_tokens=[previous]) as sample:
+            assert (await sample.get("c-7")).command_id == "c-7"
+    async with running(token="neither-of-them", previous_tokens=[previous]) as sample:
+        assert (await refusal(sample.get())).code() is grpc.StatusCode.UNAUTHENTICATED
+
+
 async def test_a_stream_is_refused_before_it_sends_anything() -> None:
     async with running(token="wrong") as sample:
         stream = sample.connector_stub.Attach()
