@@ -130,14 +130,16 @@ async def test_a_rotation_of_the_service_token(
 
 def nobody_was_refused(system: System, command_services: list[str]) -> None:
     for name in command_services:
-        metrics = httpx.get(f"http://127.0.0.1:{system.metrics_port(name)}/metrics", timeout=10).text
+        url = f"http://127.0.0.1:{system.metrics_port(name)}/metrics"
+        wait_for(partial(answers, url))  # it may just have been started again
+        metrics = httpx.get(url, timeout=10).text
         assert "sovd_grpc_requests_total" in metrics
         assert 'code="UNAUTHENTICATED"' not in metrics, name
 
 
-def is_ready(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/ready", timeout=5).status_code == 200
+        return httpx.get(url, timeout=5).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -158,7 +160,7 @@ class User:
 
     def is_known_everywhere(self) -> None:
         for url in self._urls:
-            wait_for(partial(is_ready, url))
+            wait_for(partial(answers, f"{url}/health/ready"))
             headers = {"Authorization": f"Bearer {self._tokens['access_token']}"}
             answer = httpx.get(f"{url}/api/v1/auth/me", headers=headers, timeout=30)
             assert answer.status_code == 200, f"{url}: {answer.text}"

@@ -4,18 +4,16 @@
     from command_service.storage.tables import metadata
     run_migrations(metadata)
 
-Migrations name no schema: on PostgreSQL the connection's search path is the service's schema.
+Migrations name no schema: on PostgreSQL the connection's search path is the service's schema. Alembic, 10 MB of memory,
+is imported by what migrates only: a service that runs just reads which revision its database is at.
 """
 
 import zlib
 from collections.abc import Callable
-from typing import Any
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
-from alembic import command, context
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import Connection, MetaData, column, inspect, select, table, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service_kit.database.engine import (
@@ -27,13 +25,20 @@ from service_kit.database.engine import (
     to_its_end,
 )
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 
 async def upgrade(url: str, script_package: str, schema: str, revision: str = "head") -> None:
     """Brings the schema to the revision, creating it if need be; several at a time wait for each other."""
+    from alembic import command
+
     await _migrate(url, schema, script_package, lambda config: command.upgrade(config, revision))
 
 
 async def downgrade(url: str, script_package: str, schema: str, revision: str) -> None:
+    from alembic import command
+
     await _migrate(url, schema, script_package, lambda config: command.downgrade(config, revision))
 
 
@@ -43,10 +48,16 @@ async def is_migrated(engine: AsyncEngine, script_package: str, schema: str) -> 
     It can at its own newest revision and, because every release runs before and after its own migration, at the one
     before that and at a newer one that it does not know.
     """
-    scripts = ScriptDirectory.from_config(_config(script_package, schema))
+    too_old = revisions(script_package)[:-2]
     with database_errors():
         current = await to_its_end(_revision_of(engine, schema))
-    return current is not None and current not in _too_old(scripts)
+    return current is not None and current not in too_old
+
+
+def revisions(script_package: str) -> list[str]:
+    """Oldest first. The name of a migration's file begins with its revision, as in 0001_users.py."""
+    names = [file.name for file in files(script_package).joinpath("versions").iterdir()]
+    return sorted(name.partition("_")[0] for name in names if name[0].isdigit())
 
 
 async def _revision_of(engine: AsyncEngine, schema: str) -> str | None:
@@ -56,6 +67,8 @@ async def _revision_of(engine: AsyncEngine, schema: str) -> str | None:
 
 def run_migrations(metadata: MetaData) -> None:
     """What a service's env.py calls."""
+    from alembic import context
+
     connection: Connection = context.config.attributes["connection"]
     schema: str = context.config.attributes["schema"]
     context.configure(
@@ -68,7 +81,7 @@ def run_migrations(metadata: MetaData) -> None:
         context.run_migrations()
 
 
-async def _migrate(url: str, schema: str, script_package: str, run: Callable[[Config], None]) -> None:
+async def _migrate(url: str, schema: str, script_package: str, run: Callable[["Config"], None]) -> None:
     engine = _migration_engine(url, schema)
     try:
         with database_errors():
@@ -86,7 +99,7 @@ def _migration_engine(url: str, schema: str) -> AsyncEngine:
     return open_postgresql(parsed, f"{schema}-migrate", 1, timeout_seconds=0, search_path=f'"{schema}"')
 
 
-def _locked(connection: Connection, schema: str, config: Config, run: Callable[[Config], None]) -> None:
+def _locked(connection: Connection, schema: str, config: "Config", run: Callable[["Config"], None]) -> None:
     if connection.dialect.name == "postgresql":  # SQLite's transaction is the lock already
         # Held until the connection closes, so that a migration may commit in between.
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": zlib.crc32(f"migrate {schema}".encode())})
@@ -102,7 +115,9 @@ def _create_schema(connection: Connection, schema: str) -> None:
         connection.execute(text(f'CREATE SCHEMA "{schema}"'))
 
 
-def _config(script_package: str, schema: str) -> Config:
+def _config(script_package: str, schema: str) -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", ":".join(script_package.rsplit(".", 1)))
     config.set_main_option("path_separator", "os")
@@ -117,9 +132,9 @@ def _version_table(connection: Connection, schema: str) -> dict[str, Any]:
 
 
 def _current_revision(connection: Connection, schema: str) -> str | None:
-    return MigrationContext.configure(connection, opts=_version_table(connection, schema)).get_current_revision()
-
-
-def _too_old(scripts: ScriptDirectory) -> set[str]:
-    newest_first = [script.revision for script in scripts.walk_revisions()]
-    return set(newest_first[2:])
+    place = _version_table(connection, schema)
+    name, schema_name = place.get("version_table", "alembic_version"), place.get("version_table_schema")
+    if not inspect(connection).has_table(name, schema=schema_name):
+        return None
+    version: str | None = connection.scalar(select(table(name, column("version_num"), schema=schema_name)))
+    return version

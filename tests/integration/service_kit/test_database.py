@@ -1,17 +1,22 @@
 """What service_kit.database promises, on SQLite and on PostgreSQL."""
 
 import asyncio
+import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service_kit.database import any_of, database_errors, db_now, downgrade, is_migrated, open_engine, upgrade
+from service_kit.database.migrations import revisions
 from service_kit.errors import InvalidInput, Unavailable
 from tests.support.sample_database import MIGRATIONS, SCHEMA, parts, things
 
@@ -146,6 +151,19 @@ async def test_code_runs_before_its_own_migration_and_after_the_next(url: str, e
     async with engine.begin() as connection:
         await connection.execute(text(f"UPDATE {version_table} SET version_num = 'newer'"))
     assert await is_migrated(engine, MIGRATIONS, SCHEMA)
+
+
+@pytest.mark.parametrize("package", [MIGRATIONS, "gateway.storage.migrations", "command_service.storage.migrations"])
+def test_revisions_are_those_of_alembic(package: str) -> None:
+    scripts = ScriptDirectory(str(files(package)))
+    newest_first = [script.revision for script in scripts.walk_revisions()]
+    assert revisions(package) == newest_first[::-1]
+
+
+@pytest.mark.parametrize("service", ["gateway", "command_service"])
+def test_a_running_service_does_not_carry_alembic(service: str) -> None:
+    program = f"import sys, {service}.composition; sys.exit('alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
 
 
 async def test_migrating_keeps_the_rows(url: str, engine: AsyncEngine) -> None:
