@@ -6,9 +6,8 @@ SHELL := bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 WEB := services/web
-# Programs that check what is deployed, and whether they are there or can be built.
+# Programs that check what is deployed.
 TOOLS := .tools
-CAN_RENDER := $(or $(wildcard $(TOOLS)/stamp),$(shell command -v go))
 HOST ?= 127.0.0.1
 PORT ?= 8000
 # Processes that share the tests.
@@ -26,9 +25,8 @@ help: ## What there is
 up: $(VENV)/embedded.stamp $(WEB)/dist/index.html ## Run everything in one process with demo data (HOST=, PORT=)
 	@exec $(BIN)/sovd up --host $(HOST) --port $(PORT)
 
-test: $(VENV)/dev.stamp $(if $(CAN_RENDER),$(TOOLS)/stamp) ## All tests, on real servers, with coverage (ARGS= goes to pytest, WORKERS=)
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=85 $(if $(CAN_RENDER),,--ignore=tests/deploy) $(ARGS)
-	@$(if $(CAN_RENDER),,echo "left out: the chart's tests (tests/deploy), which need Helm or Go: see make tools")
+test: $(VENV)/dev.stamp $(TOOLS)/stamp ## All tests, on real servers, with coverage (ARGS= goes to pytest, WORKERS=)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
 	@echo -n "coverage of the domain and the use cases, which must be 95 or more: "
 	@$(BIN)/coverage report --include='$(CORE)' --fail-under=95 --format=total
 	@$(MAKE) --no-print-directory test-web
@@ -110,8 +108,8 @@ $(WEB)/node_modules/.stamp $(WEB)/tools/node_modules/.stamp: %/node_modules/.sta
 	cd $* && npm ci --no-fund --no-audit --loglevel=error
 	@touch $@
 
-$(TOOLS)/stamp: scripts/install_tools.sh
-	scripts/install_tools.sh $(TOOLS)/bin
+$(TOOLS)/stamp: scripts/install_tools.sh requirements/go.txt | $(VENV)/dev.stamp
+	scripts/install_tools.sh $(TOOLS)/bin $(BIN)/python
 	@touch $@
 
 # An environment of its own: checkov pins what others need in other versions.

