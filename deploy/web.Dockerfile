@@ -37,6 +37,8 @@ ENV API_BASE_URL=${VITE_API_BASE_URL}
 COPY --from=build /site/ /
 USER 10001:10001
 EXPOSE 8080
+# Requests that are under way are finished, as long as nginx.conf says.
+STOPSIGNAL SIGQUIT
 ENTRYPOINT ["/etc/sovd-web/start.sh"]
 CMD []
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 CMD ["/etc/sovd-web/health.sh"]

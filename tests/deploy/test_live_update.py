@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grimp
 import pytest
 import yaml
 
@@ -34,6 +35,20 @@ def test_skaffold_synchronises_files_that_are_there() -> None:
         for rule in artifact.get("sync", {}).get("manual", []):
             assert rule["src"].startswith(rule["strip"])
             assert any(ROOT.glob(rule["src"])), rule["src"]
+
+
+def packages_of(service: str) -> set[str]:
+    """Its own and what it imports of ours, directly or not."""
+    ours = sorted(each.parent.name for each in (ROOT / "services").glob("*/__init__.py"))
+    graph = grimp.build_graph(*ours, cache_dir=None)
+    return {service, *(module.partition(".")[0] for module in graph.find_upstream_modules(service, as_package=True))}
+
+
+def test_skaffold_synchronises_all_that_a_service_is_made_of() -> None:
+    for artifact in SKAFFOLD["build"]["artifacts"]:
+        if "sync" in artifact and "SERVICE" in artifact["docker"].get("buildArgs", {}):
+            synchronised = {rule["src"].split("/")[1] for rule in artifact["sync"]["manual"]}
+            assert synchronised == packages_of(artifact["docker"]["buildArgs"]["SERVICE"].replace("-", "_"))
 
 
 def test_skaffold_puts_every_image_into_the_chart() -> None:
@@ -96,7 +111,11 @@ class Tilt:
         self.forwards: dict[str, list[str]] = {}
         self.local_resources: dict[str, dict[str, Any]] = {}
         self.charts: list[dict[str, Any]] = []
-        self.synchronised: list[tuple[str, str]] = []
+
+    @property
+    def synchronised(self) -> list[tuple[str, str]]:
+        """From where to where, of all images."""
+        return [step for options in self.builds.values() for step in steps_of(options)]
 
     def run(self) -> "Tilt":
         define: Callable[[str], None] = self.defined.add
@@ -107,7 +126,7 @@ class Tilt:
             "config": config,
             "allow_k8s_contexts": lambda contexts: None,
             "docker_build": lambda name, context, **options: self.builds.update({name: options}),
-            "sync": lambda source, to: self.synchronised.append((source, to)),
+            "sync": lambda source, to: (source, to),
             "fall_back_on": lambda paths: paths,
             "k8s_yaml": lambda given: None,
             "local": lambda command, quiet: command,
@@ -120,6 +139,11 @@ class Tilt:
         }
         exec(compile((ROOT / "Tiltfile").read_text(), "Tiltfile", "exec"), given)
         return self
+
+
+def steps_of(build: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is synchronised; the rest of a live update's steps are other than pairs."""
+    return [step for step in build["live_update"] if isinstance(step, tuple)]
 
 
 def test_tilt_knows_what_tilt_config_sets() -> None:
@@ -142,6 +166,13 @@ def test_tilt_synchronises_what_is_there() -> None:
     tilt = Tilt().run()
     assert ("services/gateway", "/app/gateway") in tilt.synchronised
     assert all((ROOT / source).is_dir() for source, _ in tilt.synchronised)
+
+
+def test_tilt_synchronises_all_that_a_service_is_made_of() -> None:
+    for image, options in Tilt().run().builds.items():
+        if "SERVICE" in options.get("build_args", {}) and options["live_update"]:
+            synchronised = {to.removeprefix("/app/") for _, to in steps_of(options)}
+            assert synchronised == packages_of(image.removeprefix("sovd-webapp/").replace("-", "_"))
 
 
 def test_tilt_deploys_workloads_that_the_chart_has() -> None:

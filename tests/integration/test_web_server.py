@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,7 +20,9 @@ from gateway.web_pages import WebPages
 from tests.support.local_servers import LocalServer, free_port
 from tests.support.programs import find_binary
 from tests.support.system import ROOT
+from tests.support.waiting import wait_for
 
+IMAGE = (ROOT / "deploy/web.Dockerfile").read_text()
 SCRIPT = "/assets/index-B3k9_dEf.js"
 API = "https://api.example.com"
 
@@ -36,7 +39,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class WebServer(LocalServer):
-    """start.sh as the image runs it."""
+    """start.sh as the image runs it, and stops it."""
+
+    stop_signal = signal.Signals[IMAGE.partition("\nSTOPSIGNAL ")[2].split()[0]]
 
     def __init__(self, pages: Path, **environment: str) -> None:
         # A server that root starts would give itself to nobody, who may read less.
@@ -188,5 +193,21 @@ async def test_it_leads_to_the_gateway(pages: Path, gateway_url: str) -> None:
         async with connect(f"ws://127.0.0.1:{server.port}/ws/events?ticket=x") as socket:
             await socket.send("hello")
             assert await socket.recv() == "/ws/events?ticket=x 'hello'"
+    finally:
+        server.close()
+
+
+async def test_when_it_is_stopped_what_is_open_goes_on_for_a_while(pages: Path, gateway_url: str) -> None:
+    server = WebServer(pages, GATEWAY_URL=gateway_url)
+    try:
+        await asyncio.to_thread(server.start)
+        async with connect(f"ws://127.0.0.1:{server.port}/ws/events") as socket:
+            await socket.send("before")
+            assert await socket.recv() == "/ws/events 'before'"
+            stopping = asyncio.create_task(asyncio.to_thread(server.stop))
+            await asyncio.to_thread(wait_for, lambda: not server.answers())
+            await socket.send("after")
+            assert await socket.recv() == "/ws/events 'after'"
+        await stopping
     finally:
         server.close()
