@@ -1,10 +1,11 @@
 """What Prometheus and Grafana get from the chart."""
 
 import json
+import re
 
 import yaml
 
-from tests.deploy.chart import CHART, Rendered
+from tests.deploy.chart import CHART, PRODUCTION, Rendered, render
 
 RULES = sorted((CHART / "files/rules").glob("*.yml"))
 DASHBOARDS = sorted((CHART / "files/dashboards").glob("*.json"))
@@ -27,6 +28,20 @@ def test_every_rule_reaches_the_operator(production: Rendered) -> None:
     assert RULES
     rendered = {each["metadata"]["name"]: each["spec"] for each in production.of_kind("PrometheusRule")}
     assert rendered == {f"sovd-webapp-{file.stem}": yaml.safe_load(file.read_text()) for file in RULES}
+
+
+def test_alerts_link_to_where_runbooks_can_be_read() -> None:
+    chart = render(PRODUCTION, 'monitoring.rules.runbooksUrl="https://example.com/docs/runbooks/"')
+    rules = [
+        rule for each in chart.of_kind("PrometheusRule") for group in each["spec"]["groups"] for rule in group["rules"]
+    ]
+    alerts = [rule for rule in rules if "alert" in rule]
+    assert alerts
+    for alert in alerts:
+        page, _, heading = alert["annotations"]["runbook_url"].partition("#")
+        assert page.startswith("https://example.com/docs/runbooks/")
+        headings = (CHART.parents[1] / page.removeprefix("https://example.com/")).read_text()
+        assert re.search(rf"^### {heading.replace('-', '[- ]')}$", headings, re.MULTILINE | re.IGNORECASE), heading
 
 
 def test_every_dashboard_reaches_grafana(production: Rendered) -> None:
