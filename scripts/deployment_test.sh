@@ -3,18 +3,23 @@
 # and rotates, under load, and writes docs/runbooks/deployment_test_report.md from what it saw. Not for a namespace that
 # somebody needs: it installs and upgrades there. From the environment:
 #   NAMESPACE RELEASE      sovd, sovd-webapp
-#   VALUES                 values files of the chart, separated by spaces (values-local.yaml)
+#   VALUES                 values files of the chart, separated by spaces (values-local.yaml); whatever they say, the test
+#                          begins with three gateways that are scaled by CPU, for which the cluster needs metrics-server
 #   HELM_OPTIONS           more options of helm upgrade
 #   SMOKE_USERNAME SMOKE_PASSWORD   an engineer (engineer, engineer123: the demo data's)
 #   SMOKE_VIN              a vehicle that is online (WDD1234567890ABCD)
-#   AWS_ENVIRONMENT AWS_REGION   with both, the secret that signs tokens is rotated in AWS Secrets Manager
+#   AWS_ENVIRONMENT AWS_REGION   with both, the secret that signs tokens is rotated in AWS Secrets Manager; without, in
+#                          the Secret of the cluster (SECRET, sovd-webapp-secrets)
+#   API_PORT WEB_PORT GRAFANA_PORT   to which they are forwarded here (18000, 13000, 13001)
 # Needs kubectl, helm, curl, python3 and `sovd` (make venv) on the PATH or in .venv.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 namespace=${NAMESPACE:-sovd} release=${RELEASE:-sovd-webapp} chart=charts/sovd-webapp
 username=${SMOKE_USERNAME:-engineer} password=${SMOKE_PASSWORD:-engineer123} vin=${SMOKE_VIN:-WDD1234567890ABCD}
 report=${REPORT:-docs/runbooks/deployment_test_report.md}
-api=http://127.0.0.1:18000 web=http://127.0.0.1:13000
+api_port=${API_PORT:-18000} web_port=${WEB_PORT:-13000} grafana_port=${GRAFANA_PORT:-13001}
+api=http://127.0.0.1:$api_port web=http://127.0.0.1:$web_port grafana=http://127.0.0.1:$grafana_port
+secret=${SECRET:-sovd-webapp-secrets} pictures=${report%/*}/pictures
 export PATH=$PWD/.venv/bin:$PATH SOVD_URL=$api
 
 refuse() {
@@ -22,15 +27,16 @@ refuse() {
   exit 2
 }
 
-for tool in kubectl helm curl python3 sovd; do
+for tool in kubectl helm curl python3 openssl sovd; do
   command -v "$tool" > /dev/null || refuse "$tool is missing"
 done
 kubectl get --raw /version --request-timeout 10s > /dev/null 2>&1 || refuse "kubectl reaches no cluster"
 
 work=$(mktemp -d)
 export SOVD_CONFIG=$work/credentials.json
-rows="" details="" issues="" failed=0 began=$(date +%s)
+rows="" details="" issues="" picture="" failed=0 began=$(date +%s)
 cluster() { kubectl --namespace "$namespace" "$@"; }
+exists() { cluster get "$@" > /dev/null 2>&1; }
 component() { cluster get deployment --selector "app.kubernetes.io/instance=$release,app.kubernetes.io/component=$1" --output name; }
 now_ms() { date +%s%3N; }
 
@@ -45,6 +51,7 @@ trap finish EXIT
 step() {
   local name=$1 target=$2 output=$work/output result=PASS started took
   shift 2
+  picture=""
   echo "--- $name"
   started=$(now_ms)
   "$@" > "$output" 2>&1 || result=FAIL
@@ -55,6 +62,7 @@ step() {
   [ "$result" = PASS ] || { failed=$((failed + 1)); issues+="- **$name**: $result. $(tail -n 3 "$output" | tr '\n' ' ')"$'\n'; }
   rows+="| $name | $([ "$target" = 0 ] && echo – || echo "$target s") | $((took / 1000)).$(printf %03d $((took % 1000))) s | $result |"$'\n'
   details+="### $name"$'\n\n'"\`$*\`, $(date --utc +%H:%M:%S) UTC, $took ms: $result"$'\n\n```\n'"$(tail -n 40 "$output")"$'\n```\n\n'
+  [ -z "$picture" ] || details+="![$name](pictures/$picture.png)"$'\n\n'
   tail -n 3 "$output"
   echo "    $result, $took ms"
 }
@@ -62,22 +70,29 @@ step() {
 # --- what is tested
 
 helm_upgrade() {
-  local options=() file
+  local options=(--set "gateway.autoscaling.enabled=true,gateway.autoscaling.minReplicas=3,gateway.autoscaling.maxReplicas=20") file
   for file in ${VALUES:-values-local.yaml}; do options+=(--values "$chart/$file"); done
+  # Three that have nothing to do must not look busy.
+  [ -n "${VALUES:-}" ] || options+=(--set gateway.resources.requests.cpu=200m)
   read -ra more <<< "${HELM_OPTIONS:-}"
   helm upgrade --install "$release" "$chart" --namespace "$namespace" --create-namespace --wait --wait-for-jobs \
     --timeout 10m "${options[@]}" "${more[@]}" "$@"
 }
 
-# From events: the Job's own times; it is gone after it succeeded as a hook.
+# From events: the Job's own times; it is gone after it succeeded as a hook. Pods that it is not for are older.
 migration_before_pods() {
-  local events migrated started
+  local events migrated started ready
   events=$(cluster get events --sort-by .metadata.creationTimestamp --output \
     'jsonpath={range .items[*]}{.metadata.creationTimestamp} {.reason} {.involvedObject.kind}/{.involvedObject.name}{"\n"}{end}')
   grep -E 'migrations|gateway' <<< "$events"
   migrated=$(grep -E 'Completed Job/.*migrations' <<< "$events" | tail -n 1 | cut -d ' ' -f 1)
   started=$(grep -E 'SuccessfulCreate Job/.*migrations' <<< "$events" | tail -n 1 | cut -d ' ' -f 1)
   [ -n "$migrated" ] || { echo "no migration has completed"; return 1; }
+  ready=$(cluster get pods --selector "app.kubernetes.io/instance=$release,app.kubernetes.io/component in (gateway,command-service)" \
+    --output 'jsonpath={range .items[*]}{.metadata.creationTimestamp} {.status.conditions[?(@.type=="Ready")].lastTransitionTime}{"\n"}{end}' |
+    awk -v started="$started" '$1 >= started { print $2 }' | sort | head -n 1)
+  echo "migrated at $migrated, the first new pod ready at $ready"
+  [[ -z $ready || ! $ready < $migrated ]] || { echo "a pod was ready before the migration had ended"; return 1; }
   echo "took_ms=$((($(date --date "$migrated" +%s) - $(date --date "$started" +%s)) * 1000))"
 }
 
@@ -97,13 +112,21 @@ for pod in json.load(sys.stdin)["items"]:
 print(f"took_ms={int(slowest * 1000)}")'
 }
 
-forward() {
-  local name
-  for name in "gateway 18000:8000" "web 13000:80"; do
-    # shellcheck disable=SC2086  # a name and a port
-    set -- $name
-    (while true; do cluster port-forward "service/$release-$1" "$2" > /dev/null 2>&1; sleep 0.5; done) &
+# keep_forwarding SERVICE PORTS: until it is killed, and what it started with it; pods come and go.
+keep_forwarding() {
+  trap 'kill $! 2> /dev/null; exit' TERM
+  while true; do
+    kubectl --namespace "$namespace" port-forward "service/$release-$1" "$2" > /dev/null 2>&1 &
+    wait $!
+    sleep 0.5 &
+    wait $!
   done
+}
+
+forward() {
+  keep_forwarding gateway "$api_port:8000" &
+  keep_forwarding web "$web_port:80" &
+  if exists service "$release-grafana"; then keep_forwarding grafana "$grafana_port:80" & fi
   local tries=0
   until curl --silent --fail --output /dev/null "$api/health/ready" && curl --silent --fail --output /dev/null "$web/healthz"; do
     tries=$((tries + 1))
@@ -137,31 +160,44 @@ print(f"took_ms={int((time.monotonic() - started) * 1000)}")
 END
 }
 
+# The release's own, or the one that an operator runs, or one that is labelled as Prometheus' own chart does it.
 prometheus_targets() {
-  local prometheus
-  prometheus=$(kubectl get service --all-namespaces --selector "app.kubernetes.io/name=prometheus" --output 'jsonpath={.items[0].metadata.namespace}/services/{.items[0].metadata.name}:{.items[0].spec.ports[0].port}' 2> /dev/null)
-  [ -n "$prometheus" ] || prometheus=$namespace/services/$release-prometheus:9090
+  local prometheus="" selector
+  for selector in "app.kubernetes.io/instance=$release,app.kubernetes.io/name=prometheus" operated-prometheus=true app.kubernetes.io/name=prometheus; do
+    [ -n "$prometheus" ] || prometheus=$(kubectl get service --all-namespaces --selector "$selector" --output \
+      'jsonpath={range .items[*]}{.metadata.namespace}/services/{.metadata.name}:{.spec.ports[0].port}{"\n"}{end}' | head -n 1)
+  done
+  [ -n "$prometheus" ] || { echo "there is no Prometheus"; return 1; }
   kubectl get --raw "/api/v1/namespaces/$prometheus/proxy/api/v1/query?query=up" | python3 -c '
 import json, sys
-up = {r["metric"].get("job"): r["value"][1] for r in json.load(sys.stdin)["data"]["result"]}
+up = {}
+for found in json.load(sys.stdin)["data"]["result"]:
+    up.setdefault(found["metric"].get("job"), set()).add(found["value"][1])
 print(up)
-missing = [job for job in ("gateway", "command-service", "vehicle-connector") if up.get(job) != "1"]
+missing = [job for job in ("gateway", "command-service", "vehicle-connector") if up.get(job) != {"1"}]
 sys.exit(f"not up: {missing}" if missing else 0)'
 }
 
+# In Grafana, where it is of this release; else what a Grafana elsewhere takes them from.
 dashboards() {
   local found
-  found=$(cluster get configmap --selector "app.kubernetes.io/instance=$release" --output name | grep -c dashboard-)
-  echo "$found dashboards"
-  [ "$found" = 3 ]
+  if exists service "$release-grafana"; then
+    found=$(curl --silent --fail "$grafana/api/search?type=dash-db" |
+      python3 -c 'import json, sys; print("\n".join(each["title"] for each in json.load(sys.stdin)))')
+  else
+    found=$(cluster get configmap --selector "app.kubernetes.io/instance=$release" --output name | grep dashboard-)
+  fi
+  echo "$found"
+  [ "$(grep -c . <<< "$found")" = 3 ]
 }
 
-picture() {
+# take_picture NAME URL
+take_picture() {
   local browser
-  mkdir -p docs/runbooks/pictures
+  mkdir -p "$pictures"
   browser=$(scripts/find_browser.sh) || return 1
   "$browser" --headless --no-sandbox --hide-scrollbars --window-size=1280,800 --virtual-time-budget=5000 \
-    --screenshot="docs/runbooks/pictures/$1.png" "$2" && ls -l "docs/runbooks/pictures/$1.png"
+    --screenshot="$pictures/$1.png" "$2" && ls -l "$pictures/$1.png" && picture=$1
 }
 
 # Pods beside the gateways: one connection to a port-forward would not be load.
@@ -189,31 +225,36 @@ spec:
 END
 }
 
-replicas() { cluster get "$(component gateway)" --output 'jsonpath={.status.readyReplicas}'; }
+gateways() { cluster get "$(component gateway)" --output 'jsonpath={.status.readyReplicas}'; }
 
-scales_out() {
-  local before tries=0
-  before=$(replicas)
-  load || return 1
-  echo "$before gateways before"
-  until [ "$(replicas)" -ge 5 ]; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 400 ] || { cluster get hpa; return 1; }
+# await_gateways FEWEST MOST SECONDS
+await_gateways() {
+  local deadline=$((SECONDS + $3)) ready
+  until ready=$(gateways) && ((${ready:-0} >= $1 && ${ready:-0} <= $2)); do
+    ((SECONDS < deadline)) || { echo "${ready:-0} gateways, not $1 to $2, after $3 s"; cluster get hpa; return 1; }
     sleep 1
   done
+}
+
+scales_out() {
+  local started
+  await_gateways 3 3 400 || return 1
+  started=$(now_ms)
+  load && await_gateways 5 20 400 || return 1
   cluster get hpa
+  echo "took_ms=$(($(now_ms) - started))"
 }
 
 # under_commands FUNCTION…: commands run one after the other all the while; each of them has to complete.
 under_commands() {
   local log=$work/commands runner done_ok result=0
   : > "$log"
-  (while true; do one_command > /dev/null 2>> "$log.errors"; echo $? >> "$log"; done) &
+  touch "$log.go_on"
+  (while [ -e "$log.go_on" ]; do one_command > /dev/null 2>> "$log.errors"; echo $? >> "$log"; done) &
   runner=$!
   "$@" || result=1
-  sleep 2
-  kill "$runner" 2> /dev/null
-  wait "$runner" 2> /dev/null
+  rm "$log.go_on"
+  wait "$runner"
   done_ok=$(grep -cx 0 "$log")
   echo "$done_ok of $(wc -l < "$log") commands completed meanwhile"
   [ "$done_ok" -gt 0 ] && [ "$done_ok" = "$(wc -l < "$log")" ] || { tail -n 5 "$log.errors"; result=1; }
@@ -222,7 +263,27 @@ under_commands() {
 
 upgrade() { under_commands helm_upgrade --set-string "gateway.env.DEPLOYMENT_TEST=$began"; }
 roll_back() { under_commands helm rollback "$release" --namespace "$namespace" --wait --timeout 5m; }
-rotate() { under_commands scripts/rotate_secret.sh "$AWS_ENVIRONMENT" "$AWS_REGION" announce && under_commands scripts/rotate_secret.sh "$AWS_ENVIRONMENT" "$AWS_REGION" switch && one_command; }
+
+# give_gateways SECRET PREVIOUS_SECRET: what signs tokens, and what verifies them too.
+give_gateways() {
+  cluster patch secret "$secret" --patch-file /dev/stdin <<< "{\"stringData\": {\"jwt-secret\": \"$1\", \"jwt-previous-secrets\": \"$2\"}}" &&
+    cluster rollout restart "$(component gateway)" && cluster rollout status "$(component gateway)" --timeout 10m
+}
+
+# Announced, then switched to; without retiring the old one, for which all of its tokens have to end.
+new_secret() {
+  local old new step
+  if [ -n "${AWS_ENVIRONMENT:-}" ] && [ -n "${AWS_REGION:-}" ]; then
+    for step in announce switch; do
+      NAMESPACE=$namespace SECRET=$secret scripts/rotate_secret.sh "$AWS_ENVIRONMENT" "$AWS_REGION" "$step" || return 1
+    done
+  else
+    old=$(cluster get secret "$secret" --output 'jsonpath={.data.jwt-secret}' | base64 --decode) && [ -n "$old" ] || return 1
+    new=$(openssl rand -hex 48)
+    give_gateways "$old" "$new" && give_gateways "$new" "$old"
+  fi
+}
+rotate() { under_commands new_secret && one_command; }
 
 step "Helm installs the release" 300 helm_upgrade
 step "The migration comes before the pods" 60 migration_before_pods
@@ -235,11 +296,12 @@ step "A command and its answers" 5 one_command
 step "The first event over a WebSocket" 1 websocket
 step "Prometheus scrapes all services" 0 prometheus_targets
 step "Dashboards are there" 0 dashboards
-step "Picture of the web page" 0 picture web "$web/"
+step "Picture of the web page" 0 take_picture web "$web/"
 step "Load scales the gateways from 3 to 5" 300 scales_out
+if exists service "$release-grafana"; then step "Picture of the load" 0 take_picture operations "$grafana/d/sovd-operations"; fi
 step "Upgrade under load" 0 upgrade
 step "Rollback under load" 180 roll_back
-[ -z "${AWS_ENVIRONMENT:-}" ] || [ -z "${AWS_REGION:-}" ] || step "Secret rotation under load" 0 rotate
+step "Secret rotation under load" 0 rotate
 step "Smoke tests, once more" 30 smoke
 
 cat > "$report" << END
@@ -262,13 +324,13 @@ $(grep -c . <<< "${rows%$'\n'}") steps, $failed failed, $((($(date +%s) - began)
 | Step | Target | Took | Result |
 |---|---|---|---|
 $rows
-## Issues
+## Issues and resolutions
 
 ${issues:-None.}
 
 ## Recommendations
 
-$([ "$failed" = 0 ] && echo "None: every step met its target." || echo "Put right what is under Issues (docs/runbooks/troubleshooting.md), then run this again.")
+$([ "$failed" = 0 ] && echo "None: every step met its target." || echo "Put right what is under Issues and resolutions (docs/runbooks/troubleshooting.md), then run this again.")
 
 ## Readiness
 
@@ -277,7 +339,6 @@ $([ "$failed" = 0 ] && echo "**Ready.**" || echo "**Not ready**: $failed steps f
 ## Steps
 
 $details
-$(ls docs/runbooks/pictures/web.png > /dev/null 2>&1 && echo '![The web page](pictures/web.png)')
 END
 echo "written: $report"
 [ "$failed" = 0 ]

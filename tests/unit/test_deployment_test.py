@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts/deployment_test.sh"
-TOOLS = ("kubectl", "helm", "curl", "python3", "sovd")
+TOOLS = ("kubectl", "helm", "curl", "python3", "openssl", "sovd")
 
 
 @pytest.mark.parametrize(("missing", "reason"), [(None, "kubectl reaches no cluster"), ("helm", "helm is missing")])
