@@ -145,11 +145,11 @@ def test_all_may_ask_for_names(chart: Rendered) -> None:
 def test_traces_and_dialed_vehicles_get_their_arrows() -> None:
     chart = render(
         PRODUCTION,
-        'config.tracing.endpoint="http://collector.monitoring:4317"',
+        'config.tracing.endpoint="http://collector.monitoring:14317/"',
         'networkPolicy.dialedVehicleCidrs=["10.0.32.0/20"]',
     )
     for component in ("gateway", "command-service", "vehicle-connector"):
-        assert (component, MONITORING, 4317) in outgoing(chart)
+        assert (component, MONITORING, 14317) in outgoing(chart)
     (policy,) = policies(chart, chart.workload("vehicle-connector"))
     assert {"to": [{"ipBlock": {"cidr": "10.0.32.0/20"}}]} in policy["egress"]
 

@@ -203,6 +203,7 @@ def test_ports_that_are_referred_to_are_there(chart: Rendered) -> None:
         ("ingress.controller=traefik", "ingress.controller"),
         ("gateway.resources.limits.memory=512", "memory"),
         ("externalSecrets.roleArn=role", "roleArn"),
+        ("web.autoscaling.minReplicas=21", "web.autoscaling.minReplicas"),
     ],
 )
 def test_values_that_are_wrong_are_named(setting: str, complaint: str) -> None:
