@@ -61,7 +61,8 @@ step() {
   if [ "$target" != 0 ] && ((took > $(python3 -c "print(int($target * 1000))"))); then result="FAIL (too slow)"; fi
   [ "$result" = PASS ] || { failed=$((failed + 1)); issues+="- **$name**: $result. $(tail -n 3 "$output" | tr '\n' ' ')"$'\n'; }
   rows+="| $name | $([ "$target" = 0 ] && echo – || echo "$target s") | $((took / 1000)).$(printf %03d $((took % 1000))) s | $result |"$'\n'
-  details+="### $name"$'\n\n'"\`$*\`, $(date --utc +%H:%M:%S) UTC, $took ms: $result"$'\n\n```\n'"$(tail -n 40 "$output")"$'\n```\n\n'
+  details+="### $name"$'\n\n'"\`$*\`, $(date --utc +%H:%M:%S) UTC, $took ms: $result"$'\n\n'
+  details+=$'```bash\n'"$(declare -f "$1")"$'\n```\n\n```\n'"$(tail -n 40 "$output")"$'\n```\n\n'
   [ -z "$picture" ] || details+="![$name](pictures/$picture.png)"$'\n\n'
   tail -n 3 "$output"
   echo "    $result, $took ms"
