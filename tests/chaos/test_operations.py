@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from command_service.storage import MIGRATIONS as COMMANDS
-from gateway.storage import MIGRATIONS as ACCOUNTS
+import command_service.storage
+import gateway.storage
 from service_kit.database import downgrade, upgrade
 from tests.chaos.test_kill_and_restart import QUICK, off, under_load
 from tests.support.local_servers import free_port
@@ -59,10 +59,11 @@ async def test_a_rolling_restart_of_every_service(
 
 
 async def test_a_migration(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The new version runs before its migration, during it, and after it."""
-    for package, schema in ((ACCOUNTS, "gateway"), (COMMANDS, "command_service")):
-        await upgrade(system.database_url, package, schema)
-        await downgrade(system.database_url, package, schema, "-1")
+    """The new version runs from the oldest revision that it works on, during the migration from there, and after it."""
+    for storage in (gateway.storage, command_service.storage):
+        schema = storage.__name__.partition(".")[0]
+        await upgrade(system.database_url, storage.MIGRATIONS, schema)
+        await downgrade(system.database_url, storage.MIGRATIONS, schema, storage.OLDEST)
     try:
         with monkeypatch.context() as patched:
             patched.setattr(system, "migrate", lambda: None)

@@ -7,9 +7,11 @@ from command_service.storage.unit_of_work import SqlStorage
 from service_kit.database import is_migrated as _is_migrated
 from service_kit.database import upgrade
 
-__all__ = ["MIGRATIONS", "SCHEMA", "SqlStorage", "is_migrated", "migrate"]
+__all__ = ["MIGRATIONS", "OLDEST", "SCHEMA", "SqlStorage", "is_migrated", "migrate"]
 
 MIGRATIONS = "command_service.storage.migrations"
+# The oldest revision that this code can work on; on an older database a service waits until it is migrated.
+OLDEST = "0005"
 
 
 async def migrate(database_url: str) -> None:
@@ -18,4 +20,4 @@ async def migrate(database_url: str) -> None:
 
 
 async def is_migrated(engine: AsyncEngine) -> bool:
-    return await _is_migrated(engine, MIGRATIONS, SCHEMA)
+    return await _is_migrated(engine, MIGRATIONS, SCHEMA, OLDEST)

@@ -7,6 +7,8 @@ from service_kit.database import is_migrated as _is_migrated
 from service_kit.database import upgrade
 
 MIGRATIONS = "gateway.storage.migrations"
+# The oldest revision that this code can work on; on an older database a service waits until it is migrated.
+OLDEST = "0002"
 
 
 async def migrate(database_url: str) -> None:
@@ -15,4 +17,4 @@ async def migrate(database_url: str) -> None:
 
 
 async def is_migrated(engine: AsyncEngine) -> bool:
-    return await _is_migrated(engine, MIGRATIONS, SCHEMA)
+    return await _is_migrated(engine, MIGRATIONS, SCHEMA, OLDEST)

@@ -42,13 +42,13 @@ async def downgrade(url: str, script_package: str, schema: str, revision: str) -
     await _migrate(url, schema, script_package, lambda config: command.downgrade(config, revision))
 
 
-async def is_migrated(engine: AsyncEngine, script_package: str, schema: str) -> bool:
-    """Whether this code can work on the database as it is.
+async def is_migrated(engine: AsyncEngine, script_package: str, schema: str, oldest: str) -> bool:
+    """Whether this code can work on the database as it is: at the revision `oldest` or at a newer one.
 
-    It can at its own newest revision and, because every release runs before and after its own migration, at the one
-    before that and at a newer one that it does not know.
+    Also at one that it does not know: the release before runs while the next one migrates.
     """
-    too_old = revisions(script_package)[:-2]
+    known = revisions(script_package)
+    too_old = known[: known.index(oldest)]
     with database_errors():
         current = await to_its_end(_revision_of(engine, schema))
     return current is not None and current not in too_old

@@ -11,7 +11,7 @@ from sqlalchemy import func, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.audit_trail import audit_entry
-from gateway.storage import MIGRATIONS, is_migrated, migrate
+from gateway.storage import MIGRATIONS, OLDEST, is_migrated, migrate
 from gateway.storage.repositories import AuditOutbox, LoginSession, LoginSessions, Reuse, StoredUser, User, Users, ping
 from gateway.storage.tables import SCHEMA, login_sessions, metadata, refresh_tokens, users, ws_tickets
 from gateway.tokens import CurrentUser
@@ -100,8 +100,8 @@ async def test_migrating_again_and_back(database_url: str, engine: AsyncEngine) 
     assert away.value.code == "DATABASE_NOT_MIGRATED"
 
 
-async def test_it_works_before_its_newest_migration(database_url: str, engine: AsyncEngine) -> None:
-    await downgrade(database_url, MIGRATIONS, SCHEMA, "-1")
+async def test_it_works_on_its_oldest_revision(database_url: str, engine: AsyncEngine) -> None:
+    await downgrade(database_url, MIGRATIONS, SCHEMA, OLDEST)
     assert await is_migrated(engine)
     user = await create_user(engine, "engineer")
     stored = await Users(engine).find("engineer")

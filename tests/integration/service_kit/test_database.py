@@ -127,30 +127,30 @@ async def test_transactions_of_many_tasks_do_not_mix(migrated: AsyncEngine) -> N
 
 
 async def test_up_down_up(url: str, engine: AsyncEngine) -> None:
-    assert not await is_migrated(engine, MIGRATIONS, SCHEMA)
+    assert not await is_migrated(engine, MIGRATIONS, SCHEMA, "0002")
     await upgrade(url, MIGRATIONS, SCHEMA)
-    assert await is_migrated(engine, MIGRATIONS, SCHEMA)
+    assert await is_migrated(engine, MIGRATIONS, SCHEMA, "0002")
     await upgrade(url, MIGRATIONS, SCHEMA)
     await downgrade(url, MIGRATIONS, SCHEMA, "base")
-    assert not await is_migrated(engine, MIGRATIONS, SCHEMA)
+    assert not await is_migrated(engine, MIGRATIONS, SCHEMA, "0002")
     with pytest.raises(Unavailable) as caught, database_errors():
         async with engine.begin() as connection:
             await connection.execute(select(things))
     assert caught.value.code == "DATABASE_NOT_MIGRATED"
     await upgrade(url, MIGRATIONS, SCHEMA)
-    assert await is_migrated(engine, MIGRATIONS, SCHEMA)
+    assert await is_migrated(engine, MIGRATIONS, SCHEMA, "0002")
 
 
-async def test_code_runs_before_its_own_migration_and_after_the_next(url: str, engine: AsyncEngine) -> None:
+async def test_code_runs_from_its_oldest_revision_to_what_comes_after_its_newest(url: str, engine: AsyncEngine) -> None:
     await upgrade(url, MIGRATIONS, SCHEMA, "0001")
-    assert not await is_migrated(engine, MIGRATIONS, SCHEMA)
+    assert not await is_migrated(engine, MIGRATIONS, SCHEMA, "0002")
     await upgrade(url, MIGRATIONS, SCHEMA, "0002")
-    assert await is_migrated(engine, MIGRATIONS, SCHEMA)
+    assert await is_migrated(engine, MIGRATIONS, SCHEMA, "0002")
     await upgrade(url, MIGRATIONS, SCHEMA)
     version_table = "sample_alembic_version" if url.startswith("sqlite") else "sample.alembic_version"
     async with engine.begin() as connection:
         await connection.execute(text(f"UPDATE {version_table} SET version_num = 'newer'"))
-    assert await is_migrated(engine, MIGRATIONS, SCHEMA)
+    assert await is_migrated(engine, MIGRATIONS, SCHEMA, "0002")
 
 
 @pytest.mark.parametrize("package", [MIGRATIONS, "gateway.storage.migrations", "command_service.storage.migrations"])
@@ -179,7 +179,7 @@ async def test_migrating_keeps_the_rows(url: str, engine: AsyncEngine) -> None:
 
 async def test_migration_jobs_wait_for_each_other(url: str, engine: AsyncEngine) -> None:
     await asyncio.gather(*(upgrade(url, MIGRATIONS, SCHEMA) for _ in range(4)))
-    assert await is_migrated(engine, MIGRATIONS, SCHEMA)
+    assert await is_migrated(engine, MIGRATIONS, SCHEMA, "0002")
 
 
 async def test_broken_connections_are_replaced(postgres_url: str) -> None:
@@ -216,7 +216,7 @@ async def test_a_connection_that_breaks_in_use_is_told_as_unavailable(postgres_u
 async def test_a_server_that_is_not_there_is_told_as_unavailable(url: str) -> None:
     engine = open_engine(url, SCHEMA)
     with pytest.raises(Unavailable):
-        await is_migrated(engine, MIGRATIONS, SCHEMA)
+        await is_migrated(engine, MIGRATIONS, SCHEMA, "0002")
     with pytest.raises(Unavailable):
         await upgrade(url, MIGRATIONS, SCHEMA)
     await engine.dispose()
