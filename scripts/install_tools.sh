@@ -44,7 +44,7 @@ find_go() {
 }
 
 install() {
-  local name=$1 module=$2 version=$3 fits=$4 found
+  local name=$1 module=$2 version=$3 fits=$4 found flags=(-trimpath) chartutil=helm.sh/helm/v3/pkg/chartutil
   if [ -x "$directory/$name" ]; then return; fi
   if found=$(command -v "$name") && version_of "$found" | grep -q "$fits"; then
     ln -sf "$found" "$directory/$name"
@@ -52,7 +52,9 @@ install() {
   fi
   find_go
   echo "tools: building $name $version into $directory"
-  GOBIN=$directory "$go" install -trimpath "$module@$version"
+  # As Helm's own Makefile does it: else it takes clusters for Kubernetes 1.20, for which the chart is too new.
+  [ "$name" != helm ] || flags+=(-ldflags "-X $chartutil.k8sVersionMajor=1 -X $chartutil.k8sVersionMinor=34")
+  GOBIN=$directory "$go" install "${flags[@]}" "$module@$version"
 }
 
 for tool in "${tools[@]}"; do
