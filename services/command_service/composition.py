@@ -33,6 +33,7 @@ from command_service.use_cases.record_results import RecordResults
 from command_service.use_cases.recover_commands import RecoverCommands
 from command_service.use_cases.submit_commands import SubmitCommands
 from command_service.use_cases.summary import FoldEndedCommands, Summarise
+from command_service.use_cases.unreached_vehicles import UnreachedVehicles
 from command_service.use_cases.vehicle_identities import VehicleIdentities
 from command_service.use_cases.vehicle_sessions import VehicleSessions
 from command_service.watchdog import Watchdog, keep_clean, keep_sealing
@@ -151,6 +152,7 @@ def _build(settings: Settings, storage: SqlStorage, messaging: Messaging, announ
             RecordResults(storage, limits, announcer, woken),
             sessions,
             assign,
+            UnreachedVehicles(storage, announcer, woken),
             limits,
         ),
         dispatcher=dispatcher,

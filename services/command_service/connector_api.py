@@ -27,6 +27,7 @@ from command_service.use_cases.claim_commands import ClaimAnswer, ClaimCommands,
 from command_service.use_cases.limits import Limits
 from command_service.use_cases.ports import Assignment
 from command_service.use_cases.record_results import Acknowledgement, RecordResults
+from command_service.use_cases.unreached_vehicles import NotReached, UnreachedVehicles
 from command_service.use_cases.vehicle_sessions import HeldCommand, Hello, SessionEnd, SessionOpened, VehicleSessions
 from service_kit.batcher import Batcher
 from service_kit.errors import InvalidInput, ServiceError, Unavailable
@@ -61,6 +62,7 @@ class ConnectorApi(connector_pb2_grpc.ConnectorServiceServicer):
         record: RecordResults,
         sessions: VehicleSessions,
         assign: AssignVehicles,
+        unreached: UnreachedVehicles,
         limits: Limits,
     ) -> None:
         self.sessions = sessions
@@ -68,11 +70,12 @@ class ConnectorApi(connector_pb2_grpc.ConnectorServiceServicer):
         self.lease_ms = int(limits.lease_seconds * 1000)
         self._claim = claim
         self._record = record
+        self._unreached = unreached
         # Items are what came in one message: a future for each result would cost as much as recording it.
         self.claims: Batcher[Claims, list[ClaimAnswer]] = Batcher(self._answer_claims)
         self.results: Batcher[Results, list[Acknowledgement]] = Batcher(self._record_messages, max_items=100)
         self.hellos: Batcher[Hello, SessionOpened] = Batcher(self.sessions.open, max_items=200)
-        self.ends: Batcher[SessionEnd, None] = Batcher(self._close_sessions)
+        self.absences: Batcher[SessionEnd | NotReached, None] = Batcher(self._record_absences)
         self.renewals: Batcher[tuple[str, bool], Renewed] = Batcher(self._renew_leases)
 
     async def Attach(  # noqa: N802
@@ -93,7 +96,7 @@ class ConnectorApi(connector_pb2_grpc.ConnectorServiceServicer):
             _log.info("connector_detached", connector_id=stream.connector_id)
 
     async def drain(self) -> None:
-        for batcher in (self.claims, self.results, self.hellos, self.ends, self.renewals):
+        for batcher in (self.claims, self.results, self.hellos, self.absences, self.renewals):
             await batcher.drain()
 
     async def _answer_claims(self, messages: Sequence[Claims]) -> list[list[ClaimAnswer]]:
@@ -124,9 +127,14 @@ class ConnectorApi(connector_pb2_grpc.ConnectorServiceServicer):
             for (connector_id, _), is_extended in zip(renewals, extended, strict=True)
         ]
 
-    async def _close_sessions(self, ends: Sequence[SessionEnd]) -> list[None]:
-        await self.sessions.close(ends)
-        return [None] * len(ends)
+    async def _record_absences(self, absences: Sequence[SessionEnd | NotReached]) -> list[None]:
+        """Ends first: a vehicle is dialled in vain only after its session has ended, and while it has one that is not
+        believed."""
+        if ends := [absence for absence in absences if isinstance(absence, SessionEnd)]:
+            await self.sessions.close(ends)
+        if not_reached := [absence for absence in absences if isinstance(absence, NotReached)]:
+            await self._unreached(not_reached)
+        return [None] * len(absences)
 
 
 class _ConnectorStream:
@@ -203,7 +211,10 @@ class _ConnectorStream:
         # Ends before openings: a vehicle that left and came back within one message is there.
         for closed in message.sessions_closed:
             end = SessionEnd(self.connector_id, closed.vehicle_id, closed.session_epoch)
-            self._watch(self._api.ends.enqueue(end))
+            self._watch(self._api.absences.enqueue(end))
+        for absent in message.vehicles_not_reached:
+            not_reached = NotReached(self.connector_id, absent.vehicle_id, absent.reason)
+            self._watch(self._api.absences.enqueue(not_reached))
         for opened in message.sessions_opened:
             self._open(opened)
         if message.sessions_seen:

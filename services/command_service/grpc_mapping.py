@@ -10,7 +10,7 @@ from command_service.domain.diagnostic_lock import DiagnosticLock
 from command_service.domain.events import ViewerEvent
 from command_service.domain.preconditions import Precondition, Reading
 from command_service.domain.results import Evidence, Outcome, OutcomeKind, Progress, RecordedResponse, Result
-from command_service.domain.vehicle import Ecu, Vehicle
+from command_service.domain.vehicle import Ecu, LinkProblem, Vehicle
 from command_service.use_cases.actor import Actor
 from command_service.use_cases.ports import Assignment
 from command_service.use_cases.submit_commands import Submission
@@ -145,7 +145,12 @@ def vehicle_to_proto(vehicle: Vehicle) -> vehicle_pb2.Vehicle:
         ecus=[_ecu_to_proto(ecu) for ecu in vehicle.ecus],
         created_at_us=to_microseconds(vehicle.created_at),
         lock=None if vehicle.lock is None else _lock_to_proto(vehicle.lock),
+        link_problem=None if vehicle.link_problem is None else _link_problem_to_proto(vehicle.link_problem),
     )
+
+
+def _link_problem_to_proto(problem: LinkProblem) -> vehicle_pb2.LinkProblem:
+    return vehicle_pb2.LinkProblem(reason=problem.reason, since_us=to_microseconds(problem.since))
 
 
 def _lock_to_proto(lock: DiagnosticLock) -> vehicle_pb2.Lock:

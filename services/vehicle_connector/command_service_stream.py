@@ -23,6 +23,8 @@ _log = get_logger(__name__)
 _ANSWER_SECONDS = 10.0
 # A message carries at most about that much of results; gRPC has a limit.
 _MAX_MESSAGE_BYTES = 1024 * 1024
+# So many reasons at most in one message, for the same reason.
+_MAX_REASONS = 1000
 # The other side is taken for dead when so many renewals in a row have no answer.
 _UNANSWERED_RENEWALS = 3
 
@@ -50,6 +52,9 @@ class Holder(Protocol):
     def superseded(self, sessions: Iterable[wire.OpenSession]) -> None:
         """The vehicle has a newer session, or is no longer let in."""
 
+    def vehicles_not_reached(self) -> Iterable[wire.VehicleNotReached]:
+        """Said on every new stream: what was said on the last one may be lost."""
+
     def acknowledged(self, acks: Iterable[wire.ResultAck]) -> None: ...
 
     def assigned(self, assignments: wire.Assignments) -> None:
@@ -74,9 +79,11 @@ class _Outbox:
     seen: list[wire.SessionSeen] = field(default_factory=list)
     claims: list[wire.Claim] = field(default_factory=list)
     results: list[wire.Result] = field(default_factory=list)
+    not_reached: list[wire.VehicleNotReached] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.renewal or self.results or self.claims or self.opened or self.closed or self.seen)
+        others = self.opened or self.closed or self.seen or self.not_reached
+        return bool(self.renewal or self.results or self.claims or others)
 
 
 class CommandServiceStream:
@@ -164,6 +171,12 @@ class CommandServiceStream:
         )
         self._wake()
 
+    def vehicle_not_reached(self, not_reached: wire.VehicleNotReached) -> None:
+        """While no stream is up, the holder says it when there is one again."""
+        if self.attached:
+            self._outbox.not_reached.append(not_reached)
+            self._wake()
+
     def announce_draining(self) -> None:
         self._draining = True
         self._outbox.renewal = True
@@ -196,7 +209,7 @@ class CommandServiceStream:
             if not first.HasField("registered"):
                 raise _Broken("the first message was no answer to the registration")
             self._lease.granted(sent_at, first.registered.lease_ms)
-            self._begin(call, holder.registered(first.registered))
+            self._begin(call, holder.registered(first.registered), holder.vehicles_not_reached())
             holder.attached(True)
             backoff.reset()
             await self._receive(call, first, holder)
@@ -210,10 +223,13 @@ class CommandServiceStream:
                 self._end()
                 holder.attached(False)
 
-    def _begin(self, call: "_Call", results: Iterable[wire.Result]) -> None:
+    def _begin(
+        self, call: "_Call", results: Iterable[wire.Result], not_reached: Iterable[wire.VehicleNotReached]
+    ) -> None:
         _log.info("command_service_attached")
         self._reported = ""
         self._outbox.results = list(results)
+        self._outbox.not_reached = list(not_reached)
         self._outbox.claims = [pending.claim for pending in self._claims.values()]
         self._outbox.renewal = self._draining
         self._renewals.clear()
@@ -302,8 +318,9 @@ class CommandServiceStream:
             sessions_seen=box.seen,
             claims=box.claims,
             results=results,
+            vehicles_not_reached=box.not_reached[:_MAX_REASONS],
         )
-        self._outbox = _Outbox(results=later)
+        self._outbox = _Outbox(results=later, not_reached=box.not_reached[_MAX_REASONS:])
         return message
 
     def _renewal(self) -> wire.LeaseRenewal:

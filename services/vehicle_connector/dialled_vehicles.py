@@ -6,7 +6,7 @@ and again, so a message that was lost loses nothing.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from service_kit.backoff import Backoff
@@ -15,6 +15,7 @@ from sovd_protos.connector.v1 import connector_pb2 as wire
 from vehicle_connector.command_service_stream import NotAttached
 from vehicle_connector.lease import Lease
 from vehicle_connector.sessions import Sessions
+from vehicle_connector.vehicle_response import clean_reason
 from vehicle_links.dialled import Connection, DialledLink, DialledVehicle, Dialler, Unreachable
 from vehicle_links.vehicle_link import LinkEvents
 
@@ -31,6 +32,8 @@ class Stream(Protocol):
     async def open_session(self, opened: wire.SessionOpened) -> wire.SessionAnswer: ...
 
     def session_closed(self, vehicle_id: str, session_epoch: int, reason: str) -> None: ...
+
+    def vehicle_not_reached(self, not_reached: wire.VehicleNotReached) -> None: ...
 
 
 class DialledVehicles:
@@ -69,6 +72,10 @@ class DialledVehicles:
                 self._keepers[vehicle_id].hurry()  # the command service is back
             else:
                 self._keepers[vehicle_id] = self._keeper(vehicle)
+
+    def not_reached(self) -> Iterator[wire.VehicleNotReached]:
+        """Those that were tried in vain, and why."""
+        return (keeper.not_reached() for keeper in self._keepers.values() if keeper.problem)
 
     def announced(self, vin: str) -> None:
         """The vehicle says that it is there: no need to wait before it is dialled again."""
@@ -131,8 +138,12 @@ class _Keeper:
         self._backoff = backoff
         self._link: DialledLink | None = None
         self._hurry = asyncio.Event()
-        self._reported = ""
+        # Why it is not reached, as was said last; empty: it is, or was not tried yet.
+        self.problem = ""
         self._task = asyncio.create_task(self._keep())
+
+    def not_reached(self) -> wire.VehicleNotReached:
+        return wire.VehicleNotReached(vehicle_id=self.vehicle.vehicle_id, reason=self.problem)
 
     def hurry(self) -> None:
         self._hurry.set()
@@ -163,12 +174,13 @@ class _Keeper:
             return
         except Exception as error:
             _log.error("dialling_failed", vin=self.vehicle.vin, exc_info=error)
+            self._report("dialling it failed; the connector's log says why")
             return
         try:
             self._link = await self._open(connection)
             if self._link is not None:
                 self._backoff.reset()
-                self._reported = ""
+                self.problem = ""
                 reason = await self._link.lasts()
                 _log.info("vehicle_connection_ended", vin=self.vehicle.vin, reason=reason)
                 self._sessions.end(self._link, "closed")
@@ -205,9 +217,11 @@ class _Keeper:
 
     def _report(self, reason: str) -> None:
         """Once for each new reason, not for each try."""
-        if reason != self._reported:
+        reason = clean_reason(reason)
+        if reason != self.problem:
             _log.info("vehicle_not_reached", vin=self.vehicle.vin, link=self.vehicle.link_kind, reason=reason)
-        self._reported = reason
+            self.problem = reason
+            self._stream.vehicle_not_reached(self.not_reached())
 
 
 def _vehicles_of(assignments: wire.Assignments) -> list[DialledVehicle]:

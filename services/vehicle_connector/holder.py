@@ -46,6 +46,9 @@ class HeldHere:
         for session in sessions:
             self._sessions.supersede(session.vehicle_id, session.session_epoch)
 
+    def vehicles_not_reached(self) -> Iterable[wire.VehicleNotReached]:
+        return self._dialled.not_reached()
+
     def acknowledged(self, acks: Iterable[wire.ResultAck]) -> None:
         self._executor.acknowledged(acks)
 

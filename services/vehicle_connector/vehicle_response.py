@@ -6,6 +6,7 @@ from typing import NoReturn
 
 MAX_RESPONSE_BYTES = 256 * 1024
 _MAX_MESSAGE = 1000
+_MAX_REASON = 200
 _QUOTED = 300
 _LARGEST_NRC = 0xFF
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -31,8 +32,13 @@ def complaint_about(response: str) -> str | None:
 
 
 def clean_message(text: str) -> str:
-    """A text for people, fit to be stored: not too long and without NUL."""
-    return text[:_MAX_MESSAGE].replace("\0", "�")
+    """A text for people, fit to be sent and stored: not too long, without NUL and half surrogate pairs."""
+    return text[:_MAX_MESSAGE].replace("\0", "�").encode(errors="replace").decode()
+
+
+def clean_reason(text: str) -> str:
+    """One short line for people, of what may quote a vehicle."""
+    return clean_message(" ".join(text.split())[:_MAX_REASON])
 
 
 def clean_code(code: str, default: str) -> str:

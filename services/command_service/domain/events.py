@@ -8,7 +8,7 @@ from functools import lru_cache
 from command_service.domain.command import Command, Status
 from command_service.domain.diagnostic_lock import DiagnosticLock
 from command_service.domain.results import RecordedResponse
-from command_service.domain.vehicle import Vehicle
+from command_service.domain.vehicle import LinkProblem, Vehicle
 from service_kit.uds import nrc_name
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -82,7 +82,7 @@ def _facts(command: Command, *, failed: bool) -> dict[str, object]:
 
 
 def vehicle_event(vehicle: Vehicle, now: datetime) -> str:
-    lock = vehicle.lock_at(now)
+    lock, problem = vehicle.lock_at(now), vehicle.link_problem
     return _compact(
         {
             "event": "vehicle",
@@ -90,9 +90,14 @@ def vehicle_event(vehicle: Vehicle, now: datetime) -> str:
             "vin": vehicle.vin,
             "connection_status": vehicle.connection_status.value,
             "lock": None if lock is None else _lock(lock),
+            "link_problem": None if problem is None else _link_problem(problem),
             "at": timestamp(now),
         }
     )
+
+
+def _link_problem(problem: LinkProblem) -> dict[str, str]:
+    return {"reason": problem.reason, "since": timestamp(problem.since)}
 
 
 def _lock(lock: DiagnosticLock) -> dict[str, str]:

@@ -38,6 +38,14 @@ def known_ecus(announced: Iterable[Ecu], scanned: Iterable[Ecu]) -> list[Ecu]:
     return [known[address] for address in sorted(known)]
 
 
+@dataclass(frozen=True, slots=True)
+class LinkProblem:
+    """Why a vehicle that must be dialled is not reached, in words for people, and since when that is so."""
+
+    reason: str
+    since: datetime
+
+
 @dataclass(slots=True)
 class Vehicle:
     """A vehicle of the fleet. `connector_id` names the connector that holds its session, None while offline."""
@@ -59,6 +67,7 @@ class Vehicle:
     deleted_at: datetime | None = None
     # The last one that was taken; its time may be up.
     lock: DiagnosticLock | None = None
+    link_problem: LinkProblem | None = None
 
     @property
     def reachable(self) -> bool:
@@ -74,6 +83,21 @@ class Vehicle:
         self.session_epoch += 1
         self.last_seen_at = now
         self.ecus = ecus
+        self.link_problem = None
+
+    def not_reached(self, reason: str, now: datetime) -> bool:
+        """False when that is known, or cannot be: it has a session or is not dialled."""
+        known = self.link_problem is not None and self.link_problem.reason == reason
+        if known or self.reachable or self.link_kind is LinkKind.SESSION:
+            return False
+        self.link_problem = LinkProblem(reason, since=now)
+        return True
+
+    def forget_link_problem(self) -> bool:
+        """Whether there was one: nobody tries to reach it that way any more."""
+        had_one = self.link_problem is not None
+        self.link_problem = None
+        return had_one
 
     def close_session(self, session_epoch: int, now: datetime) -> bool:
         """False when that session was not the newest, and nothing changed."""

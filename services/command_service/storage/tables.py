@@ -194,6 +194,9 @@ vehicles = Table(
     Column("lock_owner", Text),
     Column("lock_taken_at", UtcDateTime),
     Column("lock_expires_at", UtcDateTime),
+    # Why it is not reached, where it must be dialled.
+    Column("link_problem_reason", Text),
+    Column("link_problem_since", UtcDateTime),
     postgresql_with={"fillfactor": 70},
 )
 _exists = text("deleted_at IS NULL")

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from command_service.domain.diagnostic_lock import DiagnosticLock
-from command_service.domain.vehicle import ConnectionStatus, Ecu, LinkKind, Vehicle
+from command_service.domain.vehicle import ConnectionStatus, Ecu, LinkKind, LinkProblem, Vehicle
 from command_service.storage.session import (
     GivenRows,
     InsertRows,
@@ -37,10 +37,11 @@ from command_service.storage.tables import vehicles
 from command_service.use_cases.ports import NEVER, VehicleSort
 from service_kit.database import UtcDateTime, UuidText, any_of, db_now
 
-_FIELDS = [field.name for field in fields(Vehicle) if field.name != "lock"]
+_FIELDS = [field.name for field in fields(Vehicle) if field.name not in ("lock", "link_problem")]
 _LOCK = [f"lock_{field.name}" for field in fields(DiagnosticLock)]
+_LINK_PROBLEM = [f"link_problem_{field.name}" for field in fields(LinkProblem)]
 _ECUS = _FIELDS.index("ecus")
-_columns = columns_of(vehicles, [*_FIELDS, *_LOCK])
+_columns = columns_of(vehicles, [*_FIELDS, *_LOCK, *_LINK_PROBLEM])
 _stored_columns = [*_columns, vehicles.c.search_text]
 _exists = vehicles.c.deleted_at.is_(None)
 
@@ -169,8 +170,9 @@ def _behind(sort: VehicleSort, descending: bool, value: Any, vehicle_id: str) ->
 
 def _vehicle(values: Sequence[Any]) -> Vehicle:
     vehicle = Vehicle(*values[: len(_FIELDS)])
-    owner_id, *rest = values[len(_FIELDS) :]
-    vehicle.lock = None if owner_id is None else DiagnosticLock(owner_id, *rest)
+    owner_id, owner, taken_at, expires_at, reason, since = values[len(_FIELDS) :]
+    vehicle.lock = None if owner_id is None else DiagnosticLock(owner_id, owner, taken_at, expires_at)
+    vehicle.link_problem = None if reason is None else LinkProblem(reason, since)
     vehicle.link_kind = LinkKind(vehicle.link_kind)
     vehicle.connection_status = ConnectionStatus(vehicle.connection_status)
     vehicle.ecus = list(_ecus(values[_ECUS]))
@@ -196,4 +198,7 @@ def _stored(vehicle: Vehicle) -> tuple[Any, ...]:
     }
     search_text = "\n".join((vehicle.vin, make, model)).casefold()
     lock = [None] * len(_LOCK) if vehicle.lock is None else map(_storable, astuple(vehicle.lock))
-    return (*(values.get(name, getattr(vehicle, name)) for name in _FIELDS), *lock, search_text)
+    problem = (
+        [None] * len(_LINK_PROBLEM) if vehicle.link_problem is None else map(_storable, astuple(vehicle.link_problem))
+    )
+    return (*(values.get(name, getattr(vehicle, name)) for name in _FIELDS), *lock, *problem, search_text)

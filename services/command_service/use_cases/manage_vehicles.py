@@ -12,6 +12,7 @@ from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWa
 from command_service.use_cases.audit_entries import about_vehicle
 from command_service.use_cases.cancel_command import ConnectorControl
 from command_service.use_cases.ports import AlreadyStored, Storage, UnitOfWork
+from command_service.use_cases.unreached_vehicles import forget_link_problems
 from command_service.use_cases.vehicle_order import VehicleOrder
 from service_kit.errors import Conflict, InvalidInput, NotFound
 
@@ -89,13 +90,18 @@ class ManageVehicles:
         if link is not None:
             changes.update(link_kind=_link_kind(*link), link_address=link[1])
         changes = {name: value for name, value in changes.items() if value is not None}
+        aftermath = Aftermath(self._announcer, self._waker)
         async with self._storage.transaction() as uow:
             vehicle, now = await locked(uow, vehicle_id)
+            reached = vehicle.link_kind, vehicle.link_address
             for name, value in changes.items():
                 setattr(vehicle, name, value)
+            if reached != (vehicle.link_kind, vehicle.link_address):
+                await forget_link_problems(uow, [vehicle], aftermath)
             await uow.vehicles.update([vehicle])
             await uow.audit.append([about_vehicle("vehicle.updated", vehicle_id, now, actor, **changes)])
             await uow.commit()
+        aftermath.tell()
         return vehicle
 
     async def delete(self, actor: Actor, vehicle_id: str) -> None:

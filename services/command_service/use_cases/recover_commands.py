@@ -11,6 +11,7 @@ from command_service.use_cases.audit_entries import command_ended
 from command_service.use_cases.cancel_command import ConnectorControl
 from command_service.use_cases.limits import Limits
 from command_service.use_cases.ports import Storage, UnitOfWork
+from command_service.use_cases.unreached_vehicles import forget_link_problems
 from command_service.use_cases.vehicle_sessions import lose_sessions
 
 _PER_LOOK = 500
@@ -90,13 +91,16 @@ class RecoverCommands:
             # First of all, as when it registers: it cannot come back in the middle of this.
             if not await uow.connectors.remove_lapsed(connector_id, self._limits.lease_grace_seconds):
                 return 0
-            vehicles = await uow.vehicles.lock(await uow.vehicles.on_connector(connector_id))
+            dialled = (await uow.assignments.of_connectors([connector_id])).get(connector_id, [])
+            touched = {*await uow.vehicles.on_connector(connector_id), *(one.vehicle_id for one in dialled)}
+            vehicles = await uow.vehicles.lock(touched)
             sessions = {
                 vehicle.vehicle_id: vehicle.session_epoch
                 for vehicle in vehicles.values()
                 if vehicle.connector_id == connector_id
             }
             changed = await lose_sessions(uow, vehicles, sessions, aftermath)
+            await forget_link_problems(uow, vehicles.values(), aftermath)
             await uow.commit()
         aftermath.tell()
         return changed

@@ -310,3 +310,4 @@ def _reopen(vehicle: Vehicle, connector_id: str, now: datetime) -> None:
     vehicle.connection_status = ConnectionStatus.ONLINE
     vehicle.connector_id = connector_id
     vehicle.last_seen_at = now
+    vehicle.link_problem = None

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from command_service.domain.diagnostic_lock import DiagnosticLock
-from command_service.domain.vehicle import ConnectionStatus, Ecu, LinkKind, Vehicle
+from command_service.domain.vehicle import ConnectionStatus, Ecu, LinkKind, LinkProblem, Vehicle
 from command_service.storage import SqlStorage
 from command_service.use_cases.cursors import encode_cursor
 from command_service.use_cases.ports import AlreadyStored, ConnectorLease
@@ -41,10 +41,12 @@ async def test_a_vehicle_comes_back_as_it_went(storage: SqlStorage) -> None:
     online(vehicle).make = "Škoda \x00"
     vehicle.model, vehicle.year, vehicle.session_epoch = "Octavia", 1959, 2**40
     vehicle.lock = DiagnosticLock("8b0f0c62", "Jürgen \x00", NOW, NOW + timedelta(hours=1))
+    vehicle.link_problem = LinkProblem("refused by \x00", NOW)
     await _update(storage, vehicle)
     found = await _stored(storage, vehicle.vehicle_id)
     assert found is not None
     assert found.lock == replace(vehicle.lock, owner="Jürgen \ufffd")
+    assert found.link_problem == LinkProblem("refused by \ufffd", NOW)
     assert (found.make, found.model, found.year) == ("Škoda \ufffd", "Octavia", 1959)
     assert (found.connection_status, found.session_epoch) == (ConnectionStatus.ONLINE, 2**40)
     assert found.ecus == [Ecu(0x10, "Engine"), Ecu(0x18DA10F1, "Gateway")]

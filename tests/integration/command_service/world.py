@@ -23,6 +23,7 @@ from command_service.use_cases.read_commands import ReadCommands
 from command_service.use_cases.record_results import Acknowledgement, RecordResults
 from command_service.use_cases.recover_commands import RecoverCommands
 from command_service.use_cases.submit_commands import Submission, SubmitCommands
+from command_service.use_cases.unreached_vehicles import UnreachedVehicles
 from command_service.use_cases.vehicle_sessions import HeldCommand, Hello, SessionOpened, VehicleSessions
 from service_kit.errors import ServiceError
 
@@ -81,6 +82,7 @@ class World:
         self.cancel = CancelCommand(storage, heard, heard, heard)
         self.sessions = VehicleSessions(storage, self.limits, heard, heard, heard)
         self.assign = AssignVehicles(storage)
+        self.unreached = UnreachedVehicles(storage, heard, heard)
         self.recover = RecoverCommands(storage, self.limits, heard, heard, heard)
         self.read = ReadCommands(storage)
         self.vehicles = ManageVehicles(storage, heard, heard, heard)

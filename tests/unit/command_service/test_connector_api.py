@@ -1,4 +1,4 @@
-"""What a connector's stream makes of results that cannot be recorded."""
+"""What a connector's stream makes of results that cannot be recorded, and of vehicles that are away."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,6 +10,8 @@ from command_service.connector_api import ConnectorApi
 from command_service.domain.results import Result
 from command_service.use_cases.limits import Limits
 from command_service.use_cases.record_results import Acknowledgement
+from command_service.use_cases.unreached_vehicles import NotReached
+from command_service.use_cases.vehicle_sessions import SessionEnd
 from service_kit.errors import InvalidInput, Unavailable
 
 POISON = "what no database can store"
@@ -37,7 +39,7 @@ def connector_api(storage: Storage) -> ConnectorApi:
         open = renew_leases = None
 
     sessions: Any = Sessions()
-    return ConnectorApi(unused, record, sessions, unused, Limits())
+    return ConnectorApi(unused, record, sessions, unused, unused, Limits())
 
 
 def result(number: int, content: str = "{}") -> Result:
@@ -59,3 +61,25 @@ async def test_without_the_database_nothing_is_dropped() -> None:
     ack = api.results.enqueue([result(1)])
     with pytest.raises(Unavailable):
         await ack
+
+
+async def test_a_session_has_ended_before_it_is_said_why_its_vehicle_is_not_reached() -> None:
+    done: list[object] = []
+
+    class Sessions:
+        open = renew_leases = None
+
+        async def close(self, ends: Sequence[SessionEnd]) -> None:
+            done.extend(ends)
+
+    async def unreached(reports: Sequence[NotReached]) -> None:
+        done.extend(reports)
+
+    unused: Any = None
+    sessions: Any = Sessions()
+    says_why: Any = unreached
+    api = ConnectorApi(unused, unused, sessions, unused, says_why, Limits())
+    end, report = SessionEnd("c1", "v1", 3), NotReached("c1", "v1", "Connection refused")
+    for answer in [api.absences.enqueue(report), api.absences.enqueue(end)]:
+        await answer
+    assert done == [end, report]

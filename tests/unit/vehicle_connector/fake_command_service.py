@@ -44,6 +44,7 @@ class FakeCommandService(connector_pb2_grpc.ConnectorServiceServicer):
     opened: list[wire.SessionOpened] = field(default_factory=list)
     closed: list[wire.SessionClosed] = field(default_factory=list)
     seen: list[wire.SessionSeen] = field(default_factory=list)
+    not_reached: list[wire.VehicleNotReached] = field(default_factory=list)
     claims: list[wire.Claim] = field(default_factory=list)
     # Everything that arrived, and what of it was recorded: per attempt in order, once.
     arrived: list[wire.Result] = field(default_factory=list)
@@ -150,6 +151,7 @@ class FakeCommandService(connector_pb2_grpc.ConnectorServiceServicer):
         self.messages.append(message)
         self.closed.extend(message.sessions_closed)
         self.seen.extend(message.sessions_seen)
+        self.not_reached.extend(message.vehicles_not_reached)
         if message.HasField("lease_renewal"):
             self.renewals.append(message.lease_renewal)
             if self.renewing:

@@ -31,6 +31,7 @@ class FromConnector(_message.Message):
     SESSIONS_SEEN_FIELD_NUMBER: _builtins.int
     CLAIMS_FIELD_NUMBER: _builtins.int
     RESULTS_FIELD_NUMBER: _builtins.int
+    VEHICLES_NOT_REACHED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def registration(self) -> Global___Registration:
         """The first message of every stream, and of no other."""
@@ -47,6 +48,8 @@ class FromConnector(_message.Message):
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___Claim]: ...
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Result]: ...
+    @_builtins.property
+    def vehicles_not_reached(self) -> _containers.RepeatedCompositeFieldContainer[Global___VehicleNotReached]: ...
     def __init__(
         self,
         *,
@@ -57,10 +60,11 @@ class FromConnector(_message.Message):
         sessions_seen: _abc.Iterable[Global___SessionSeen] | None = ...,
         claims: _abc.Iterable[Global___Claim] | None = ...,
         results: _abc.Iterable[Global___Result] | None = ...,
+        vehicles_not_reached: _abc.Iterable[Global___VehicleNotReached] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease_renewal", b"lease_renewal", "registration", b"registration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims", "lease_renewal", b"lease_renewal", "registration", b"registration", "results", b"results", "sessions_closed", b"sessions_closed", "sessions_opened", b"sessions_opened", "sessions_seen", b"sessions_seen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims", "lease_renewal", b"lease_renewal", "registration", b"registration", "results", b"results", "sessions_closed", b"sessions_closed", "sessions_opened", b"sessions_opened", "sessions_seen", b"sessions_seen", "vehicles_not_reached", b"vehicles_not_reached"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -165,6 +169,33 @@ class DialledVehicle(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DialledVehicle: _TypeAlias = DialledVehicle  # noqa: Y015
+
+@_typing.final
+class VehicleNotReached(_message.Message):
+    """A vehicle that this connector dials, in vain. Said when the reason changes, and again after each registration; it holds
+    until the vehicle has a session.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VEHICLE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    vehicle_id: _builtins.str
+    reason: _builtins.str
+    """For people; at most 200 characters."""
+    def __init__(
+        self,
+        *,
+        vehicle_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "vehicle_id", b"vehicle_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VehicleNotReached: _TypeAlias = VehicleNotReached  # noqa: Y015
 
 @_typing.final
 class Registration(_message.Message):

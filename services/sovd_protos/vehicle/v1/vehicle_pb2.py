@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sovd_protos.command.v1 import command_pb2 as sovd__protos_dot_command_dot_v1_dot_command__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sovd_protos/vehicle/v1/vehicle.proto\x12\x16sovd_protos.vehicle.v1\x1a$sovd_protos/command/v1/command.proto\"\x9d\x01\n\x03\x45\x63u\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x35\n\x05\x66\x61\x63ts\x18\x03 \x03(\x0b\x32&.sovd_protos.vehicle.v1.Ecu.FactsEntry\x12\x12\n\nseen_at_us\x18\x04 \x01(\x03\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"%\n\x04Link\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"S\n\x04Lock\x12\x10\n\x08owner_id\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x13\n\x0btaken_at_us\x18\x03 \x01(\x03\x12\x15\n\rexpires_at_us\x18\x04 \x01(\x03\"\xa3\x02\n\x07Vehicle\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12\x0b\n\x03vin\x18\x02 \x01(\t\x12\x0c\n\x04make\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0c\n\x04year\x18\x05 \x01(\r\x12*\n\x04link\x18\x06 \x01(\x0b\x32\x1c.sovd_protos.vehicle.v1.Link\x12\x19\n\x11\x63onnection_status\x18\x07 \x01(\t\x12\x17\n\x0flast_seen_at_us\x18\x08 \x01(\x03\x12)\n\x04\x65\x63us\x18\t \x03(\x0b\x32\x1b.sovd_protos.vehicle.v1.Ecu\x12\x15\n\rcreated_at_us\x18\n \x01(\x03\x12*\n\x04lock\x18\x0b \x01(\x0b\x32\x1c.sovd_protos.vehicle.v1.Lock\"m\n\x13ListVehiclesRequest\x12\x0e\n\x06search\x18\x01 \x01(\t\x12\x19\n\x11\x63onnection_status\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\x12\x0c\n\x04sort\x18\x05 \x01(\t\"^\n\x14ListVehiclesResponse\x12\x31\n\x08vehicles\x18\x01 \x03(\x0b\x32\x1f.sovd_protos.vehicle.v1.Vehicle\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\'\n\x11GetVehicleRequest\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\"\xa8\x01\n\x14\x43reateVehicleRequest\x12\x0b\n\x03vin\x18\x01 \x01(\t\x12\x0c\n\x04make\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0c\n\x04year\x18\x04 \x01(\r\x12*\n\x04link\x18\x05 \x01(\x0b\x32\x1c.sovd_protos.vehicle.v1.Link\x12,\n\x05\x61\x63tor\x18\x06 \x01(\x0b\x32\x1d.sovd_protos.command.v1.Actor\"\xda\x01\n\x14UpdateVehicleRequest\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12\x11\n\x04make\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x11\n\x04year\x18\x04 \x01(\rH\x02\x88\x01\x01\x12*\n\x04link\x18\x05 \x01(\x0b\x32\x1c.sovd_protos.vehicle.v1.Link\x12,\n\x05\x61\x63tor\x18\x06 \x01(\x0b\x32\x1d.sovd_protos.command.v1.ActorB\x07\n\x05_makeB\x08\n\x06_modelB\x07\n\x05_year\"X\n\x14\x44\x65leteVehicleRequest\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12,\n\x05\x61\x63tor\x18\x02 \x01(\x0b\x32\x1d.sovd_protos.command.v1.Actor\"\x17\n\x15\x44\x65leteVehicleResponse\"q\n\x0bLockRequest\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12\x14\n\x07seconds\x18\x02 \x01(\rH\x00\x88\x01\x01\x12,\n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x1d.sovd_protos.command.v1.ActorB\n\n\x08_seconds\"h\n\x12ReleaseLockRequest\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12\x10\n\x08\x62reak_it\x18\x02 \x01(\x08\x12,\n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x1d.sovd_protos.command.v1.Actor2\x84\x06\n\x0eVehicleService\x12i\n\x0cListVehicles\x12+.sovd_protos.vehicle.v1.ListVehiclesRequest\x1a,.sovd_protos.vehicle.v1.ListVehiclesResponse\x12X\n\nGetVehicle\x12).sovd_protos.vehicle.v1.GetVehicleRequest\x1a\x1f.sovd_protos.vehicle.v1.Vehicle\x12^\n\rCreateVehicle\x12,.sovd_protos.vehicle.v1.CreateVehicleRequest\x1a\x1f.sovd_protos.vehicle.v1.Vehicle\x12^\n\rUpdateVehicle\x12,.sovd_protos.vehicle.v1.UpdateVehicleRequest\x1a\x1f.sovd_protos.vehicle.v1.Vehicle\x12l\n\rDeleteVehicle\x12,.sovd_protos.vehicle.v1.DeleteVehicleRequest\x1a-.sovd_protos.vehicle.v1.DeleteVehicleResponse\x12P\n\x08TakeLock\x12#.sovd_protos.vehicle.v1.LockRequest\x1a\x1f.sovd_protos.vehicle.v1.Vehicle\x12Q\n\tRenewLock\x12#.sovd_protos.vehicle.v1.LockRequest\x1a\x1f.sovd_protos.vehicle.v1.Vehicle\x12Z\n\x0bReleaseLock\x12*.sovd_protos.vehicle.v1.ReleaseLockRequest\x1a\x1f.sovd_protos.vehicle.v1.Vehicleb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sovd_protos/vehicle/v1/vehicle.proto\x12\x16sovd_protos.vehicle.v1\x1a$sovd_protos/command/v1/command.proto\"\x9d\x01\n\x03\x45\x63u\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x35\n\x05\x66\x61\x63ts\x18\x03 \x03(\x0b\x32&.sovd_protos.vehicle.v1.Ecu.FactsEntry\x12\x12\n\nseen_at_us\x18\x04 \x01(\x03\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"%\n\x04Link\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"/\n\x0bLinkProblem\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x10\n\x08since_us\x18\x02 \x01(\x03\"S\n\x04Lock\x12\x10\n\x08owner_id\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x13\n\x0btaken_at_us\x18\x03 \x01(\x03\x12\x15\n\rexpires_at_us\x18\x04 \x01(\x03\"\xde\x02\n\x07Vehicle\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12\x0b\n\x03vin\x18\x02 \x01(\t\x12\x0c\n\x04make\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0c\n\x04year\x18\x05 \x01(\r\x12*\n\x04link\x18\x06 \x01(\x0b\x32\x1c.sovd_protos.vehicle.v1.Link\x12\x19\n\x11\x63onnection_status\x18\x07 \x01(\t\x12\x17\n\x0flast_seen_at_us\x18\x08 \x01(\x03\x12)\n\x04\x65\x63us\x18\t \x03(\x0b\x32\x1b.sovd_protos.vehicle.v1.Ecu\x12\x15\n\rcreated_at_us\x18\n \x01(\x03\x12*\n\x04lock\x18\x0b \x01(\x0b\x32\x1c.sovd_protos.vehicle.v1.Lock\x12\x39\n\x0clink_problem\x18\x0c \x01(\x0b\x32#.sovd_protos.vehicle.v1.LinkProblem\"m\n\x13ListVehiclesRequest\x12\x0e\n\x06search\x18\x01 \x01(\t\x12\x19\n\x11\x63onnection_status\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\x12\x0c\n\x04sort\x18\x05 \x01(\t\"^\n\x14ListVehiclesResponse\x12\x31\n\x08vehicles\x18\x01 \x03(\x0b\x32\x1f.sovd_protos.vehicle.v1.Vehicle\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\'\n\x11GetVehicleRequest\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\"\xa8\x01\n\x14\x43reateVehicleRequest\x12\x0b\n\x03vin\x18\x01 \x01(\t\x12\x0c\n\x04make\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0c\n\x04year\x18\x04 \x01(\r\x12*\n\x04link\x18\x05 \x01(\x0b\x32\x1c.sovd_protos.vehicle.v1.Link\x12,\n\x05\x61\x63tor\x18\x06 \x01(\x0b\x32\x1d.sovd_protos.command.v1.Actor\"\xda\x01\n\x14UpdateVehicleRequest\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12\x11\n\x04make\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x11\n\x04year\x18\x04 \x01(\rH\x02\x88\x01\x01\x12*\n\x04link\x18\x05 \x01(\x0b\x32\x1c.sovd_protos.vehicle.v1.Link\x12,\n\x05\x61\x63tor\x18\x06 \x01(\x0b\x32\x1d.sovd_protos.command.v1.ActorB\x07\n\x05_makeB\x08\n\x06_modelB\x07\n\x05_year\"X\n\x14\x44\x65leteVehicleRequest\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12,\n\x05\x61\x63tor\x18\x02 \x01(\x0b\x32\x1d.sovd_protos.command.v1.Actor\"\x17\n\x15\x44\x65leteVehicleResponse\"q\n\x0bLockRequest\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12\x14\n\x07seconds\x18\x02 \x01(\rH\x00\x88\x01\x01\x12,\n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x1d.sovd_protos.command.v1.ActorB\n\n\x08_seconds\"h\n\x12ReleaseLockRequest\x12\x12\n\nvehicle_id\x18\x01 \x01(\t\x12\x10\n\x08\x62reak_it\x18\x02 \x01(\x08\x12,\n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x1d.sovd_protos.command.v1.Actor2\x84\x06\n\x0eVehicleService\x12i\n\x0cListVehicles\x12+.sovd_protos.vehicle.v1.ListVehiclesRequest\x1a,.sovd_protos.vehicle.v1.ListVehiclesResponse\x12X\n\nGetVehicle\x12).sovd_protos.vehicle.v1.GetVehicleRequest\x1a\x1f.sovd_protos.vehicle.v1.Vehicle\x12^\n\rCreateVehicle\x12,.sovd_protos.vehicle.v1.CreateVehicleRequest\x1a\x1f.sovd_protos.vehicle.v1.Vehicle\x12^\n\rUpdateVehicle\x12,.sovd_protos.vehicle.v1.UpdateVehicleRequest\x1a\x1f.sovd_protos.vehicle.v1.Vehicle\x12l\n\rDeleteVehicle\x12,.sovd_protos.vehicle.v1.DeleteVehicleRequest\x1a-.sovd_protos.vehicle.v1.DeleteVehicleResponse\x12P\n\x08TakeLock\x12#.sovd_protos.vehicle.v1.LockRequest\x1a\x1f.sovd_protos.vehicle.v1.Vehicle\x12Q\n\tRenewLock\x12#.sovd_protos.vehicle.v1.LockRequest\x1a\x1f.sovd_protos.vehicle.v1.Vehicle\x12Z\n\x0bReleaseLock\x12*.sovd_protos.vehicle.v1.ReleaseLockRequest\x1a\x1f.sovd_protos.vehicle.v1.Vehicleb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,28 +40,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ECU_FACTSENTRY']._serialized_end=260
   _globals['_LINK']._serialized_start=262
   _globals['_LINK']._serialized_end=299
-  _globals['_LOCK']._serialized_start=301
-  _globals['_LOCK']._serialized_end=384
-  _globals['_VEHICLE']._serialized_start=387
-  _globals['_VEHICLE']._serialized_end=678
-  _globals['_LISTVEHICLESREQUEST']._serialized_start=680
-  _globals['_LISTVEHICLESREQUEST']._serialized_end=789
-  _globals['_LISTVEHICLESRESPONSE']._serialized_start=791
-  _globals['_LISTVEHICLESRESPONSE']._serialized_end=885
-  _globals['_GETVEHICLEREQUEST']._serialized_start=887
-  _globals['_GETVEHICLEREQUEST']._serialized_end=926
-  _globals['_CREATEVEHICLEREQUEST']._serialized_start=929
-  _globals['_CREATEVEHICLEREQUEST']._serialized_end=1097
-  _globals['_UPDATEVEHICLEREQUEST']._serialized_start=1100
-  _globals['_UPDATEVEHICLEREQUEST']._serialized_end=1318
-  _globals['_DELETEVEHICLEREQUEST']._serialized_start=1320
-  _globals['_DELETEVEHICLEREQUEST']._serialized_end=1408
-  _globals['_DELETEVEHICLERESPONSE']._serialized_start=1410
-  _globals['_DELETEVEHICLERESPONSE']._serialized_end=1433
-  _globals['_LOCKREQUEST']._serialized_start=1435
-  _globals['_LOCKREQUEST']._serialized_end=1548
-  _globals['_RELEASELOCKREQUEST']._serialized_start=1550
-  _globals['_RELEASELOCKREQUEST']._serialized_end=1654
-  _globals['_VEHICLESERVICE']._serialized_start=1657
-  _globals['_VEHICLESERVICE']._serialized_end=2429
+  _globals['_LINKPROBLEM']._serialized_start=301
+  _globals['_LINKPROBLEM']._serialized_end=348
+  _globals['_LOCK']._serialized_start=350
+  _globals['_LOCK']._serialized_end=433
+  _globals['_VEHICLE']._serialized_start=436
+  _globals['_VEHICLE']._serialized_end=786
+  _globals['_LISTVEHICLESREQUEST']._serialized_start=788
+  _globals['_LISTVEHICLESREQUEST']._serialized_end=897
+  _globals['_LISTVEHICLESRESPONSE']._serialized_start=899
+  _globals['_LISTVEHICLESRESPONSE']._serialized_end=993
+  _globals['_GETVEHICLEREQUEST']._serialized_start=995
+  _globals['_GETVEHICLEREQUEST']._serialized_end=1034
+  _globals['_CREATEVEHICLEREQUEST']._serialized_start=1037
+  _globals['_CREATEVEHICLEREQUEST']._serialized_end=1205
+  _globals['_UPDATEVEHICLEREQUEST']._serialized_start=1208
+  _globals['_UPDATEVEHICLEREQUEST']._serialized_end=1426
+  _globals['_DELETEVEHICLEREQUEST']._serialized_start=1428
+  _globals['_DELETEVEHICLEREQUEST']._serialized_end=1516
+  _globals['_DELETEVEHICLERESPONSE']._serialized_start=1518
+  _globals['_DELETEVEHICLERESPONSE']._serialized_end=1541
+  _globals['_LOCKREQUEST']._serialized_start=1543
+  _globals['_LOCKREQUEST']._serialized_end=1656
+  _globals['_RELEASELOCKREQUEST']._serialized_start=1658
+  _globals['_RELEASELOCKREQUEST']._serialized_end=1762
+  _globals['_VEHICLESERVICE']._serialized_start=1765
+  _globals['_VEHICLESERVICE']._serialized_end=2537
 # @@protoc_insertion_point(module_scope)

@@ -97,6 +97,30 @@ class Link(_message.Message):
 Global___Link: _TypeAlias = Link  # noqa: Y015
 
 @_typing.final
+class LinkProblem(_message.Message):
+    """Why a vehicle that must be dialled is not reached, in words for people."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    SINCE_US_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    since_us: _builtins.int
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        since_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "since_us", b"since_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LinkProblem: _TypeAlias = LinkProblem  # noqa: Y015
+
+@_typing.final
 class Lock(_message.Message):
     """The diagnostic lock: while it lasts, only its owner may change anything on the vehicle."""
 
@@ -141,6 +165,7 @@ class Vehicle(_message.Message):
     ECUS_FIELD_NUMBER: _builtins.int
     CREATED_AT_US_FIELD_NUMBER: _builtins.int
     LOCK_FIELD_NUMBER: _builtins.int
+    LINK_PROBLEM_FIELD_NUMBER: _builtins.int
     vehicle_id: _builtins.str
     vin: _builtins.str
     make: _builtins.str
@@ -160,6 +185,10 @@ class Vehicle(_message.Message):
     def lock(self) -> Global___Lock:
         """Only while one lasts."""
 
+    @_builtins.property
+    def link_problem(self) -> Global___LinkProblem:
+        """Only while there is one."""
+
     def __init__(
         self,
         *,
@@ -174,10 +203,11 @@ class Vehicle(_message.Message):
         ecus: _abc.Iterable[Global___Ecu] | None = ...,
         created_at_us: _builtins.int = ...,
         lock: Global___Lock | None = ...,
+        link_problem: Global___LinkProblem | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["link", b"link", "lock", b"lock"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["link", b"link", "link_problem", b"link_problem", "lock", b"lock"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_status", b"connection_status", "created_at_us", b"created_at_us", "ecus", b"ecus", "last_seen_at_us", b"last_seen_at_us", "link", b"link", "lock", b"lock", "make", b"make", "model", b"model", "vehicle_id", b"vehicle_id", "vin", b"vin", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_status", b"connection_status", "created_at_us", b"created_at_us", "ecus", b"ecus", "last_seen_at_us", b"last_seen_at_us", "link", b"link", "link_problem", b"link_problem", "lock", b"lock", "make", b"make", "model", b"model", "vehicle_id", b"vehicle_id", "vin", b"vin", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
