@@ -84,11 +84,18 @@ def test_a_vehicle_on_doip_is_dialled_diagnosed_and_seen_to_leave(tmp_path: Path
             with simulated(system, port, tmp_path):
                 diagnose(fleet, port)
             wait_for(lambda: fleet.status() == "offline")
+            wait_for(lambda: fleet.vehicle()["link"]["problem"])
+            assert "Connect" in fleet.vehicle()["link"]["problem"]["reason"]
+            assert "offline, not reached" in system.sovd("vehicles").stdout
+            assert f"127.0.0.1:{port}" in system.sovd("vehicles", "show", VIN).stdout
+            with simulated(system, port, tmp_path):
+                wait_for(lambda: fleet.status() == "online", 60)
+                assert fleet.vehicle()["link"]["problem"] is None
 
 
 def diagnose(fleet: Fleet, port: int) -> None:
     wait_for(lambda: fleet.status() == "online", 60)
-    assert fleet.vehicle()["link"] == {"kind": "doip", "address": f"127.0.0.1:{port}"}
+    assert fleet.vehicle()["link"] == {"kind": "doip", "address": f"127.0.0.1:{port}", "problem": None}
     assert fleet.vehicle()["ecus"] == []
     assert fleet.completed("ScanECUs")[-1] == {"count": 6}
     engine, *_ = fleet.vehicle()["ecus"]

@@ -24,7 +24,11 @@ def test_a_vehicle_with_a_sovd_server_is_dialled_diagnosed_and_seen_to_leave(tmp
 def diagnose(fleet: Fleet, port: int) -> None:
     wait_for(lambda: fleet.status() == "online", 60)
     vehicle = fleet.vehicle()
-    assert vehicle["link"] == {"kind": "sovd", "address": f"http://127.0.0.1:{port}/{vehicle['vin']}"}
+    assert vehicle["link"] == {
+        "kind": "sovd",
+        "address": f"http://127.0.0.1:{port}/{vehicle['vin']}",
+        "problem": None,
+    }
     *faults, count = fleet.completed("ReadDTC")
     assert [fault["display_code"] for fault in faults] == ["P0420-11", "P0171-00"]
     assert count == {"ecuAddress": "0x10", "count": 2}

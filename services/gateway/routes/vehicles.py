@@ -52,7 +52,7 @@ VEHICLE_EXAMPLE: dict[str, Any] = {
     "make": "Mercedes",
     "model": "E-Class",
     "year": 2024,
-    "link": {"kind": "session", "address": None},
+    "link": {"kind": "session", "address": None, "problem": None},
     "connection_status": "online",
     "last_seen_at": "2026-01-31T12:00:00.000000Z",
     "ecus": [
@@ -96,9 +96,17 @@ class VehicleChange(ApiBody):
     link: Link | None = None
 
 
+class LinkProblem(ApiAnswer):
+    reason: str
+    since: str
+
+
 class LinkAnswer(ApiAnswer):
     kind: str
     address: str | None
+    problem: LinkProblem | None = Field(
+        description="Why a vehicle that must be dialled is not reached, and since when that is so."
+    )
 
 
 class Ecu(ApiAnswer):
@@ -220,7 +228,7 @@ def vehicle_json(vehicle: pb.Vehicle) -> dict[str, Any]:
         "make": vehicle.make,
         "model": vehicle.model,
         "year": vehicle.year,
-        "link": {"kind": vehicle.link.kind, "address": vehicle.link.address or None},
+        "link": _link_json(vehicle),
         "connection_status": vehicle.connection_status,
         "last_seen_at": rfc3339(vehicle.last_seen_at_us),
         "ecus": [_ecu_json(ecu) for ecu in vehicle.ecus],
@@ -232,6 +240,13 @@ def vehicle_json(vehicle: pb.Vehicle) -> dict[str, Any]:
 def _ecu_json(ecu: pb.Ecu) -> dict[str, str | None]:
     facts: dict[str, str | None] = {name: ecu.facts.get(name) for name in FACTS}
     return {"address": f"0x{ecu.address:02X}", **facts, "name": ecu.name, "seen_at": rfc3339(ecu.seen_at_us)}
+
+
+def _link_json(vehicle: pb.Vehicle) -> dict[str, Any]:
+    problem = None
+    if vehicle.HasField("link_problem"):
+        problem = {"reason": vehicle.link_problem.reason, "since": rfc3339(vehicle.link_problem.since_us)}
+    return {"kind": vehicle.link.kind, "address": vehicle.link.address or None, "problem": problem}
 
 
 def _service(request: Request) -> Any:

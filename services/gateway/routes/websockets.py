@@ -39,9 +39,10 @@ Events of a command: `response` (numbered 1..n, in order, without gaps or repeat
 never before the responses it counts) and `error`, the terminal event of a command that did not complete. After a lost
 connection, open again with `after` = the last `sequence_number`.
 
-Events of vehicles: `{"event":"vehicle","vehicle_id":"…","vin":"…","connection_status":"online","at":"…"}`. They are not
-recorded: `{"event":"resync","vehicles":true}` comes first, and whenever one may have been missed, and says "read
-`GET /api/v1/vehicles` now".
+Events of vehicles, when their connection, their lock or why they are not reached changes:
+`{"event":"vehicle","vehicle_id":"…","vin":"…","connection_status":"offline","lock":null,
+"link_problem":{"reason":"…","since":"…"},"at":"…"}`. They are not recorded: `{"event":"resync","vehicles":true}` comes
+first, and whenever one may have been missed, and says "read `GET /api/v1/vehicles` now".
 
 What a client does wrong is answered by `{"event":"problem","code":"…","message":"…"}`. Close codes: 1000 the command
 has ended, 1012 the service restarts, 1013 try again later, 4400 a bad request, 4401 not authenticated, or the login

@@ -47,7 +47,7 @@ def show(vin: Vin, as_json: JsonOption = False) -> None:
         return
     ecus = vehicle.pop("ecus", [])
     told = {"last_seen_at": moment(vehicle.get("last_seen_at")), "lock": _lock(vehicle.get("lock"))}
-    print_fields({**vehicle, **told})
+    print_fields({**vehicle, **told, **_link_facts(vehicle.get("link") or {})})
     headings = ("ECU", "name", "part number", "software", "hardware", "scanned")
     print_table(headings, map(_ecu_row, ecus), "no ECUs known yet: 'sovd run ScanECUs' finds them")
 
@@ -170,6 +170,15 @@ def _certificate_row(certificate: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
+def _link_facts(link: dict[str, Any]) -> dict[str, Any]:
+    """In place of the link; why the vehicle is not reached only where that is so."""
+    where = " ".join(filter(None, (link.get("kind"), link.get("address"))))
+    problem = link.get("problem")
+    if not problem:
+        return {"link": where}
+    return {"link": where, "not reached": f"{problem['reason']} (since {moment(problem['since'])})"}
+
+
 def _link(doip: str | None, sovd: str | None) -> dict[str, str]:
     given = [{"kind": kind, "address": address} for kind, address in (("doip", doip), ("sovd", sovd)) if address]
     if len(given) > 1:
@@ -219,11 +228,17 @@ def _row(vehicle: dict[str, Any]) -> tuple[Any, ...]:
         vehicle.get("make"),
         vehicle.get("model"),
         vehicle.get("year"),
-        vehicle.get("connection_status"),
+        _status(vehicle),
         moment(vehicle.get("last_seen_at")),
         (vehicle.get("lock") or {}).get("owner"),
         names,
     )
+
+
+def _status(vehicle: dict[str, Any]) -> str | None:
+    """Of one that is dialled in vain, that it is; `show` tells why."""
+    status: str | None = vehicle.get("connection_status")
+    return f"{status}, not reached" if (vehicle.get("link") or {}).get("problem") else status
 
 
 def _address(address: Any) -> str:

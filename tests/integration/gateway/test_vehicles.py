@@ -60,7 +60,7 @@ async def test_one_vehicle(gateway: Running, command_service: FakeCommandService
         "make": "Mercedes",
         "model": "E-Class",
         "year": 2024,
-        "link": {"kind": "session", "address": None},
+        "link": {"kind": "session", "address": None, "problem": None},
         "connection_status": "online",
         "last_seen_at": "2026-01-31T12:00:00.000001Z",
         "ecus": [
@@ -70,6 +70,21 @@ async def test_one_vehicle(gateway: Running, command_service: FakeCommandService
         "created_at": "2026-01-31T12:00:00.000000Z",
         "lock": None,
     }
+
+
+async def test_why_a_vehicle_is_not_reached(gateway: Running, command_service: FakeCommandService) -> None:
+    vehicle = online_vehicle()
+    vehicle.link.CopyFrom(pb.Link(kind="doip", address="192.0.2.10"))
+    vehicle.link_problem.CopyFrom(pb.LinkProblem(reason="Connection refused", since_us=1_769_860_800_000_000))
+    command_service.vehicles[VEHICLE_ID] = vehicle
+    headers = await gateway.headers()
+    link = {
+        "kind": "doip",
+        "address": "192.0.2.10",
+        "problem": {"reason": "Connection refused", "since": "2026-01-31T12:00:00.000000Z"},
+    }
+    assert (await gateway.client.get(f"{VEHICLES}/{VEHICLE_ID}", headers=headers)).json()["link"] == link
+    assert (await gateway.client.get(VEHICLES, headers=headers)).json()["items"][0]["link"] == link
 
 
 async def test_the_list(gateway: Running, command_service: FakeCommandService) -> None:
@@ -102,7 +117,8 @@ async def test_an_administrator_creates_changes_and_deletes(
     assert created.json()["last_seen_at"] is None
     link = {"kind": "doip", "address": "10.0.0.7:13400"}
     changed = await gateway.client.patch(location, json={"model": "E 300", "link": link}, headers=headers)
-    assert (changed.json()["make"], changed.json()["model"], changed.json()["link"]) == ("Mercedes", "E 300", link)
+    facts = changed.json()
+    assert (facts["make"], facts["model"], facts["link"]) == ("Mercedes", "E 300", {**link, "problem": None})
     assert (await gateway.client.patch(location, json={}, headers=headers)).json() == changed.json()
     deleted = await gateway.client.delete(location, headers=headers)
     assert (deleted.status_code, deleted.content) == (204, b"")

@@ -170,3 +170,14 @@ def test_a_closed_pipe_is_no_stack_trace(sovd: Sovd, api: FakeApi) -> None:
     process = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (process.returncode, process.stderr) == (1, "")
+
+
+def test_a_vehicle_that_is_dialled_in_vain_is_marked_and_shown_why(sovd: Sovd, api: FakeApi) -> None:
+    problem = {"reason": "192.0.2.10:13400:\x1b Connection refused", "since": "2026-01-31T12:00:00Z"}
+    link = {"kind": "doip", "address": "192.0.2.10", "problem": problem}
+    api.vehicles = [{**VEHICLE, "connection_status": "offline", "link": link}]
+    assert "not reached" in " ".join(sovd("vehicles").out.split())
+    shown = " ".join(sovd("vehicles", "show", VIN).out.split())
+    assert "link doip 192.0.2.10" in shown
+    assert "192.0.2.10:13400:\ufffd Connection refused (since 2026-01-31" in shown
+    assert sovd("vehicles", "--json").documents == api.vehicles

@@ -47,6 +47,9 @@ describe('readEvent', () => {
     const lock = { owner: 'Olivia', owner_id: 'u', taken_at: 't', expires_at: 'e' };
     expect(readEvent(JSON.stringify({ ...vehicle, lock }))).toMatchObject({ lock });
     expect(readEvent(JSON.stringify({ ...vehicle, lock: { owner: 7 } }))).toMatchObject({ lock: null });
+    const problem = { reason: 'Connection refused', since: 't' };
+    expect(readEvent(JSON.stringify({ ...vehicle, link_problem: problem }))).toMatchObject({ linkProblem: problem });
+    expect(readEvent(JSON.stringify({ ...vehicle, link_problem: {} }))).toMatchObject({ linkProblem: null });
     expect(readEvent('{"event":"resync","vehicles":true}')).toEqual({ kind: 'resync' });
     expect(readEvent('{"event":"pong"}')).toEqual({ kind: 'pong' });
     expect(readEvent('{"event":"problem","code":"X","message":"m","command_id":"c"}')).toMatchObject({ code: 'X' });

@@ -36,6 +36,8 @@ export interface VehicleEvent {
   readonly connectionStatus: string;
   /** null: nobody has it. */
   readonly lock: LockState | null;
+  /** null: there is none. */
+  readonly linkProblem: LinkProblem | null;
   readonly at: string | undefined;
 }
 
@@ -45,6 +47,12 @@ export interface LockState {
   readonly owner_id: string;
   readonly taken_at: string;
   readonly expires_at: string;
+}
+
+/** Why a vehicle that must be dialled is not reached. */
+export interface LinkProblem {
+  readonly reason: string;
+  readonly since: string;
 }
 
 export interface ProblemEvent {
@@ -151,7 +159,21 @@ function readVehicle(fields: Fields): VehicleEvent | undefined {
   const vehicleId = text(fields.vehicle_id);
   const connectionStatus = text(fields.connection_status);
   if (vehicleId === undefined || connectionStatus === undefined) return undefined;
-  return { kind: 'vehicle', vehicleId, connectionStatus, lock: lockOf(fields.lock), at: text(fields.at) };
+  return {
+    kind: 'vehicle',
+    vehicleId,
+    connectionStatus,
+    lock: lockOf(fields.lock),
+    linkProblem: linkProblemOf(fields.link_problem),
+    at: text(fields.at),
+  };
+}
+
+function linkProblemOf(value: unknown): LinkProblem | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const fields = value as Fields;
+  const reason = text(fields.reason);
+  return reason === undefined ? null : { reason, since: text(fields.since) ?? '' };
 }
 
 function lockOf(value: unknown): LockState | null {

@@ -8,7 +8,7 @@ export function aVehicle(changes: Partial<Vehicle> = {}): Vehicle {
     make: 'Mercedes',
     model: 'E-Class',
     year: 2024,
-    link: { kind: 'session', address: null },
+    link: { kind: 'session', address: null, problem: null },
     connection_status: 'online',
     last_seen_at: '2026-01-31T12:00:00Z',
     created_at: '2026-01-30T12:00:00Z',

@@ -1125,6 +1125,15 @@ export interface components {
             address: string | null;
             /** Kind */
             kind: string;
+            /** @description Why a vehicle that must be dialled is not reached, and since when that is so. */
+            problem: components["schemas"]["LinkProblem"] | null;
+        };
+        /** LinkProblem */
+        LinkProblem: {
+            /** Reason */
+            reason: string;
+            /** Since */
+            since: string;
         };
         /** LockAnswer */
         LockAnswer: {

@@ -104,6 +104,7 @@ it('a command that waits says who holds it back, until the lock ends', async () 
     vehicleId: vehicle.vehicle_id,
     connectionStatus: 'online',
     lock: null,
+    linkProblem: null,
     at: undefined,
   });
   await vi.waitFor(() => expect(screen.queryByRole('alert')).toBeNull());
@@ -114,6 +115,6 @@ it('a change of the lock is no sign of life of a vehicle that is away', () => {
   const vehicle = aVehicle({ connection_status: 'offline' });
   queries.setQueryData(detailKey(vehicle.vehicle_id), vehicle);
   const event = { kind: 'vehicle', vehicleId: vehicle.vehicle_id, connectionStatus: 'offline', at: SOON } as const;
-  patchVehicle(queries, { ...event, lock: LOCK });
+  patchVehicle(queries, { ...event, lock: LOCK, linkProblem: null });
   expect(queries.getQueryData(detailKey(vehicle.vehicle_id))).toEqual({ ...vehicle, lock: LOCK });
 });

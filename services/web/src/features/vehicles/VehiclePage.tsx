@@ -19,6 +19,7 @@ import { commandsQuery } from '../commands/queries';
 import { CommandTable } from '../commands/CommandTable';
 import { FaultMemory } from '../faults/FaultMemory';
 import { EcuTable } from './EcuTable';
+import { LinkProblemNotice } from './LinkProblem';
 import { LockSection } from './LockSection';
 import { vehicleQuery } from './queries';
 import { ReadAllFaults } from './ReadAllFaults';
@@ -56,6 +57,7 @@ function VehicleView({ vehicle }: { vehicle: Vehicle }) {
         actions={<NewCommandButton vehicleId={vehicle.vehicle_id} />}
       />
       <Stack sx={{ gap: 2.5 }}>
+        <LinkProblemNotice vehicle={vehicle} />
         <Section title="Identity">
           <Identity vehicle={vehicle} />
         </Section>

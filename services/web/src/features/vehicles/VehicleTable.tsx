@@ -11,6 +11,7 @@ import type { Vehicle } from '../../api/client';
 import { Code } from '../../components/Code';
 import { ConnectionStatus } from '../../components/ConnectionStatus';
 import { Time } from '../../components/Time';
+import { LinkProblemLine } from './LinkProblem';
 import type { VehicleSort } from './queries';
 import { nextSort, sortedBy, type SortColumn } from './sorting';
 
@@ -83,6 +84,7 @@ function VehicleRow({ vehicle }: { vehicle: Vehicle }) {
       <TableCell>{vehicle.year}</TableCell>
       <TableCell>
         <ConnectionStatus status={vehicle.connection_status} />
+        <LinkProblemLine vehicle={vehicle} />
       </TableCell>
       <TableCell>{vehicle.ecus.length === 0 ? '–' : vehicle.ecus.length}</TableCell>
       <TableCell>

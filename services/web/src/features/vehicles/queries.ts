@@ -38,15 +38,16 @@ export const faultMemoryQuery = (vehicleId: string) =>
       ),
   });
 
-/** A change of its connection or its lock, in every list and page that shows the vehicle. */
+/** A change of its connection, its lock or why it is not reached, in every list and page that shows the vehicle. */
 export function patchVehicle(queries: QueryClient, event: VehicleEvent): void {
-  const { connectionStatus, lock, at } = event;
+  const { connectionStatus, lock, linkProblem, at } = event;
   if (connectionStatus !== 'online' && connectionStatus !== 'offline') return;
   const patch = (vehicle: Vehicle): Vehicle => {
     if (vehicle.vehicle_id !== event.vehicleId) return vehicle;
     const wasThere = connectionStatus === 'online' || vehicle.connection_status === 'online';
     const seen = (wasThere ? at : undefined) ?? vehicle.last_seen_at;
-    return { ...vehicle, connection_status: connectionStatus, lock, last_seen_at: seen };
+    const link = { ...vehicle.link, problem: linkProblem };
+    return { ...vehicle, connection_status: connectionStatus, link, lock, last_seen_at: seen };
   };
   queries.setQueriesData<VehicleList>(
     { queryKey: listsKey },
