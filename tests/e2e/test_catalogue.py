@@ -29,6 +29,7 @@ def _codes(answers: Answers) -> list[str]:
 
 # Of each type: parameters, and what the answers must show. What one changes, none of the others reads.
 EXAMPLES: dict[str, tuple[Json, Callable[[Answers], object]]] = {
+    "ScanECUs": ({}, lambda answers: answers[0]["ecuAddress"] == "0x10" and answers[-1] == {"count": 6}),
     "ReadDTC": (ECU, lambda answers: _codes(answers) == ["P0420-11", "P0171-00"] and answers[-1]["count"] == 2),
     "ReadDTCDetails": (
         ECU | {"dtcCode": "P0420-11"},
