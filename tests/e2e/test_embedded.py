@@ -153,7 +153,8 @@ def test_bad_use_of_a_real_server(tmp_path: Path) -> None:
         assert refused.returncode == 7
         assert refused.stderr.startswith("sovd: INVALID_CREDENTIALS: ")
         system.log_in()
-        wrong = system.sovd("run", "ReadDTC", "--vin", DEMO_VIN, "--param", "ecuAddress=engine")
+        given = ("--param", "ecuAddress=0x10", "--param", "statusMask=all")
+        wrong = system.sovd("run", "ReadDTC", "--vin", DEMO_VIN, *given)
         assert wrong.returncode == 2
         assert wrong.stderr.startswith("sovd: INVALID_PARAMETERS: ")
         assert system.sovd("audit", "list").returncode == 7

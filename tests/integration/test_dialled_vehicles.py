@@ -99,7 +99,8 @@ async def system(tmp_path: Path) -> AsyncIterator[System]:
             redis_url="redis://none",
             grpc_host="127.0.0.1",
             grpc_port=0,
-            lease_seconds=1.5,
+            # Half of it is more than the watchdog's pause: else that would count as having stood still.
+            lease_seconds=4,
             lease_grace_seconds=0.3,
         )
         messaging = MemoryMessaging(broker)
