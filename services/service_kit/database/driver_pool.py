@@ -28,6 +28,7 @@ class DriverPool:
         self._open: set[asyncpg.Connection] = set()
         # How often a connection was opened so far.
         self.opened = 0
+        self._ends = 0
         listen(engine.sync_engine, "engine_disposed", self._end)
 
     async def take(self) -> asyncpg.Connection:
@@ -61,12 +62,17 @@ class DriverPool:
         self._room.release()
 
     async def _connect(self) -> asyncpg.Connection:
+        ends = self._ends
         connection = await asyncpg.connect(self._dsn, statement_cache_size=500, **self._options)
+        if self._ends != ends:  # meanwhile: nobody would ever close it
+            connection.terminate()
+            raise OSError("the engine was disposed of")
         self._open.add(connection)
         self.opened += 1
         return connection
 
     def _end(self, _: Any) -> None:
+        self._ends += 1
         for connection in self._open:
             connection.terminate()
         self._open.clear()

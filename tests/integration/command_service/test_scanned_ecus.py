@@ -1,14 +1,11 @@
 """What scans find is kept with the vehicle, together with the response that tells of it."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from command_service.domain.vehicle import Ecu
-from command_service.storage import MIGRATIONS, SCHEMA, SqlStorage, migrate
 from command_service.use_cases.vehicle_sessions import Hello
-from service_kit.database import downgrade, open_engine
 from tests.integration.command_service.world import DONE, VINS, World
 
 
@@ -87,23 +84,3 @@ async def test_other_commands_tell_nothing_of_ecus(world: World) -> None:
     await world.online()
     await world.results(await world.handed_over(vehicle_id), found("0x10", name="ECM"), DONE)
     assert (await world.vehicles.get(vehicle_id)).ecus == []
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url_before_the_migration(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    url: str = (
-        request.getfixturevalue("postgres_url") if request.param == "postgresql" else f"sqlite:///{tmp_path}/old.db"
-    )
-    return url
-
-
-async def test_before_its_migration_scans_run_and_nothing_is_kept(url_before_the_migration: str) -> None:
-    await migrate(url_before_the_migration)
-    await downgrade(url_before_the_migration, MIGRATIONS, SCHEMA, "0005")
-    engine = open_engine(url_before_the_migration, SCHEMA)
-    world = World(SqlStorage(engine))
-    vehicle_id = await world.vehicle()
-    await world.online()
-    await scanned(world, vehicle_id, found("0x10", name="ECM"))
-    assert (await world.vehicles.get(vehicle_id)).ecus == []
-    await engine.dispose()
