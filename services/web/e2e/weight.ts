@@ -1,4 +1,5 @@
 /** How long a page's tasks take and how much it holds, as Chromium tells. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
 
 interface TraceEvent {
@@ -56,4 +57,16 @@ export async function weigh(page: Page): Promise<Weight> {
     nodes: valueOf('Nodes'),
     listeners: valueOf('JSEventListeners'),
   };
+}
+
+/** Once the page is drawn: what still loads would count as growth later. */
+export async function weighAtRest(page: Page): Promise<Weight> {
+  let weight: Weight;
+  let next = await weigh(page);
+  do {
+    weight = next;
+    await delay(500);
+    next = await weigh(page);
+  } while (next.nodes !== weight.nodes);
+  return next;
 }
