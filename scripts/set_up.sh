@@ -21,8 +21,8 @@ install() {
   fi
 }
 
-# The distribution's before others on the PATH, where it can make environments: it is what the images run on, and is built
-# with profile-guided optimisation, without which everything takes a fifth longer.
+# The distribution's before others on the PATH, where it can make environments: it is what the images run on, and was
+# measured to take a sixth less processor time per command than one built from source with the plain options.
 find_python() {
   local distribution=/usr/bin/python3
   "$distribution" -c 'import ensurepip, venv' 2> /dev/null || distribution=
