@@ -25,54 +25,68 @@ afterEach(async () => {
   expect(broken).toEqual([]);
 });
 
-/** The real feed, into which a test can say something of its own. */
-async function tapFeed(): Promise<(message: string | object) => void> {
-  const say: ((message: string) => void)[] = [];
-  await page.routeWebSocket(/\/ws\/events/, (socket) => {
-    socket.connectToServer();
-    say.push((message) => socket.send(message));
-  });
-  return (message) => say.at(-1)?.(typeof message === 'string' ? message : JSON.stringify(message));
+interface Tap {
+  say(message: string | object): void;
+  /** Until the page has asked for this, and so hears what is said of it. */
+  asked(of: string): Promise<void>;
 }
 
-async function openWaiting(): Promise<string> {
+/** The real feed, into which a test can say something of its own. */
+async function tapFeed(): Promise<Tap> {
+  const sockets: ((message: string) => void)[] = [];
+  const requests: string[] = [];
+  await page.routeWebSocket(/\/ws\/events/, (socket) => {
+    const server = socket.connectToServer();
+    sockets.push((message) => socket.send(message));
+    socket.onMessage((message) => {
+      requests.push(String(message));
+      server.send(message);
+    });
+  });
+  return {
+    say: (message) => sockets.at(-1)?.(typeof message === 'string' ? message : JSON.stringify(message)),
+    asked: (of) => expect.poll(() => requests.some((request) => request.includes(of))).toBe(true),
+  };
+}
+
+async function openWaiting(feed: Tap): Promise<string> {
   const api = await Api.logIn('engineer');
   const { command_id: id } = await api.send(OFFLINE_VIN, 'ReadDTC', { ecuAddress: '0x10' });
   await page.goto(`/commands/${id}`);
-  await page.getByText('Live', { exact: true }).waitFor();
+  await feed.asked(id);
   return id;
 }
 
 describe('an event', () => {
   it('that is unknown, malformed or incomplete is shown, and what follows is understood', async () => {
-    const say = await tapFeed();
-    const id = await openWaiting();
-    say('{"event": "resp');
-    say({ event: 'confetti', command_id: id });
-    say({ event: 'response', command_id: id, sequence_number: 'one' });
-    say([1, 2]);
+    const feed = await tapFeed();
+    const id = await openWaiting(feed);
+    feed.say('{"event": "resp');
+    feed.say({ event: 'confetti', command_id: id });
+    feed.say({ event: 'response', command_id: id, sequence_number: 'one' });
+    feed.say([1, 2]);
     await page.getByText('4 events were not understood by this page.').waitFor();
     await page.getByText('not a JSON object: {"event": "resp').waitFor();
     await page.getByText('an event named “confetti”').waitFor();
     await page.getByText('a response event that lacks what it should have').waitFor();
-    say({ event: 'response', command_id: id, sequence_number: 1, response: { first: 'understood' } });
+    feed.say({ event: 'response', command_id: id, sequence_number: 1, response: { first: 'understood' } });
     await page.getByText('understood', { exact: true }).waitFor();
   });
 
   it('with a status that is unknown is shown as it is, and the command goes on', async () => {
-    const say = await tapFeed();
-    const id = await openWaiting();
-    say({ event: 'status', command_id: id, status: 'paused', revision: 0, responses: 0 });
+    const feed = await tapFeed();
+    const id = await openWaiting(feed);
+    feed.say({ event: 'status', command_id: id, status: 'paused', revision: 0, responses: 0 });
     await page.getByRole('button', { name: 'Cancel command' }).click();
     await page.getByText('Cancelled before it reached the vehicle.').waitFor();
   });
 
   it('with an answer of no known kind, even markup, is data', async () => {
-    const say = await tapFeed();
-    const id = await openWaiting();
+    const feed = await tapFeed();
+    const id = await openWaiting(feed);
     const markup = '<img src=x onerror="document.title=1"><b>bold</b>';
     [markup, { html: markup }, [markup], 17, null].forEach((response, index) =>
-      say({ event: 'response', command_id: id, sequence_number: index + 1, response }),
+      feed.say({ event: 'response', command_id: id, sequence_number: index + 1, response }),
     );
     await page.getByRole('heading', { name: '5 answers' }).waitFor();
     await page.getByText(markup).first().waitFor();
@@ -120,13 +134,20 @@ describe('an answer of the API', () => {
 
 describe('a vehicle event', () => {
   it('of no known connection state changes nothing', async () => {
-    const say = await tapFeed();
+    const feed = await tapFeed();
     const id = await (await Api.logIn('engineer')).vehicleId(VIN);
     await page.goto(`/vehicles/${id}`);
     await page.getByText('Online').waitFor();
-    say({ event: 'vehicle', vehicle_id: id, connection_status: 'flying' });
-    say({ event: 'vehicle', vehicle_id: 7 });
-    say({ event: 'vehicle', vehicle_id: id, connection_status: 'offline', at: '2026-01-31T12:00:00Z' });
-    await page.getByText('Offline').waitFor();
+    await feed.asked('"vehicles":true');
+    feed.say({ event: 'vehicle', vehicle_id: id, connection_status: 'flying' });
+    feed.say({ event: 'vehicle', vehicle_id: 7 });
+    const offline = { event: 'vehicle', vehicle_id: id, connection_status: 'offline', at: '2026-01-31T12:00:00Z' };
+    await expect
+      .poll(() => {
+        // What the page reads anew when its feed opens tells the truth again; so it is said until it is seen.
+        feed.say(offline);
+        return page.getByText('Offline').isVisible();
+      })
+      .toBe(true);
   });
 });
