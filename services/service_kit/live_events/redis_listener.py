@@ -16,6 +16,7 @@ from service_kit.logging import get_logger
 
 # A connection that is silent for so long is asked whether it still lives, and given up after as long again.
 SILENCE_SECONDS = 5.0
+_MOVED_SECONDS = 0.1
 
 _RESUBSCRIBED = b"resubscribed"
 _AWAY = (RedisError, OSError, TimeoutError)
@@ -124,7 +125,9 @@ class RedisListener:
                     while True:
                         self._take(await connection.read_response(timeout=math.inf, disconnect_on_error=False))
                         asked = False
-                        silence.reschedule(clock() + SILENCE_SECONDS)
+                        # Moving a timer costs as much as a message: not for every one of a burst.
+                        if (silence_at := clock() + SILENCE_SECONDS) > (silence.when() or 0) + _MOVED_SECONDS:
+                            silence.reschedule(silence_at)
             except TimeoutError:
                 if asked:
                     raise
