@@ -15,7 +15,11 @@ from tests.support.waiting import until
 from tests.unit.vehicle_connector.fake_command_service import SERVICE_TOKEN, Dispatch, FakeCommandService
 from tests.unit.vehicle_connector.scripted_vehicle import CREDENTIAL_SECRET, ScriptedVehicle, connected_vehicle
 from vehicle_connector.composition import VehicleConnector, compose
+from vehicle_connector.session_link import link
 from vehicle_connector.settings import Settings
+
+# Until a vehicle hears that nobody waits for a command any more, where nothing else is said to it.
+RELEASE_SECONDS = 0.2
 
 
 @dataclass
@@ -68,15 +72,17 @@ async def _world(service: FakeCommandService | None = None, **settings: Any) -> 
     service = service or FakeCommandService()
     address = await service.start()
     messaging = MemoryMessaging(MemoryBroker())
-    try:
-        async with compose(_settings(address, **settings), messaging=messaging) as connector:
-            await until(lambda: connector.ready)
-            dispatch = Dispatch(messaging, lambda: connector.connector_id)
-            async with AsyncExitStack() as vehicles:  # gone before the connector stops, which would wait for them
-                yield World(service, connector, dispatch, messaging, vehicles)
-    finally:
-        await messaging.close()
-        await service.stop()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(link, "_RELEASE_SECONDS", RELEASE_SECONDS)
+        try:
+            async with compose(_settings(address, **settings), messaging=messaging) as connector:
+                await until(lambda: connector.ready)
+                dispatch = Dispatch(messaging, lambda: connector.connector_id)
+                async with AsyncExitStack() as vehicles:  # gone before the connector stops, which would wait for them
+                    yield World(service, connector, dispatch, messaging, vehicles)
+        finally:
+            await messaging.close()
+            await service.stop()
 
 
 def _settings(address: str, **settings: Any) -> Settings:
