@@ -5,13 +5,17 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
+from gateway import composition
 from gateway.composition import Gateway, compose
+from gateway.passwords import Passwords
 from gateway.settings import GatewaySettings
 from gateway.storage import migrate
 from tests.integration.gateway.fake_command_service import SERVICE_TOKEN, FakeCommandService, serving
@@ -56,6 +60,17 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def database_url(migrated_database: Path, tmp_path: Path) -> str:
     return f"sqlite:///{shutil.copy(migrated_database, tmp_path / 'gateway.db')}"
+
+
+@pytest.fixture
+def hasher() -> PasswordHasher:
+    """With the real one, half of what a test does is hashing the passwords of the demo's users."""
+    return PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+
+
+@pytest.fixture(autouse=True)
+def _hashing(monkeypatch: pytest.MonkeyPatch, hasher: PasswordHasher) -> None:
+    monkeypatch.setattr(composition, "Passwords", partial(Passwords, hasher))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import jwt
 import pytest
 from sqlalchemy import select, update
 
-from gateway.passwords import Passwords
+from gateway.passwords import _HASHER, Passwords
 from gateway.storage.repositories import User, Users
 from gateway.storage.tables import SCHEMA, login_sessions, refresh_tokens, users, ws_tickets
 from gateway.tokens import ALGORITHM
@@ -20,6 +20,7 @@ from tests.integration.gateway.conftest import JWT_SECRET, PASSWORDS, Running, S
 from tests.integration.gateway.fake_command_service import FakeCommandService
 
 LOGIN = "/api/v1/auth/login"
+as_deployed = pytest.mark.parametrize("hasher", [_HASHER], ids=["as-deployed"])
 NEW_VEHICLE = {"vin": "WDD1234567890ABCD", "make": "Mercedes", "model": "E-Class", "year": 2024}
 
 
@@ -240,6 +241,7 @@ async def test_no_token_is_stored(gateway: Running, settings: dict[str, Any]) ->
         assert secret not in stored
 
 
+@as_deployed
 async def test_an_old_password_hash_is_renewed_at_log_in(gateway: Running, settings: dict[str, Any]) -> None:
     from argon2 import PasswordHasher
 
@@ -330,6 +332,7 @@ async def test_users_survive_a_restart(start_gateway: StartGateway, settings: di
     assert isinstance(user.user, User)
 
 
+@as_deployed
 async def test_the_time_of_a_log_in(gateway: Running) -> None:
     """An unknown name takes as long as a known one: both are compared to a hash."""
     seconds: dict[str, list[float]] = {"engineer": [], "nobody": []}

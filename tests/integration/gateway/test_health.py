@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 from gateway import health
+from gateway.__main__ import main
 from gateway.composition import compose
 from gateway.settings import GatewaySettings
 from gateway.storage import migrate
@@ -165,11 +166,6 @@ def environment(settings: dict[str, Any]) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PYTHONPATH": "services", **own}
 
 
-def run(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gateway"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -186,10 +182,15 @@ def run(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         ("ENVIRONMENT", "production"),  # with DEMO_DATA
     ],
 )
-def test_a_wrong_setting_stops_the_start(settings: dict[str, Any], name: str, value: str) -> None:
-    result = run(environment(settings) | {name: value})
-    assert result.returncode == 78
-    (line,) = result.stderr.splitlines()
+def test_a_wrong_setting_stops_the_start(
+    settings: dict[str, Any], name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a process of its own, of every service: tests/integration/outages/test_wrong_starts.py."""
+    monkeypatch.setattr(os, "environ", environment(settings) | {name: value})
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 78
+    (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{'DEMO_DATA' if name == 'ENVIRONMENT' else name}: ")
     assert not value or value not in line.removeprefix(name) or name == "ENVIRONMENT"
 
@@ -199,7 +200,10 @@ def test_a_port_that_is_taken_is_one_line(settings: dict[str, Any]) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        result = run(environment(settings) | {"HTTP_PORT": str(port), "LOG_FORMAT": "json"})
+        command, given = [sys.executable, "-m", "gateway"], {"HTTP_PORT": str(port), "LOG_FORMAT": "json"}
+        result = subprocess.run(
+            command, env=environment(settings) | given, capture_output=True, text=True, timeout=60, check=False
+        )
     assert result.returncode == 1
     assert f"HTTP_PORT {port}" in result.stderr
     assert "Traceback" not in result.stderr
