@@ -37,7 +37,7 @@ EXAMPLES: dict[str, tuple[Json, Callable[[Answers], object]]] = {
     ),
     "ReadDataByID": (ECU | {"dataId": "0xF190"}, lambda answers: bytes.fromhex(answers[0]["raw"][2:])[:3] == b"WDD"),
     "StreamDataByID": (
-        ECU | {"dataIds": ["0xF40C"], "interval_ms": 50, "duration_s": 0.3},
+        ECU | {"dataIds": ["0xF40C"], "interval_ms": 50, "duration_s": 1},
         lambda answers: len(answers) >= 3 and {answer["id"] for answer in answers} == {"0xF40C"},
     ),
     "WriteDataByID": (ECU | {"dataId": "0x2001", "value": "0x0320"}, lambda answers: answers[0]["raw"] == "0x0320"),

@@ -59,13 +59,13 @@ async def test_calls_that_fail(sample: Sample, error: Exception, code: str) -> N
     failed = Counted(GET, code)
     sample.commands.error = error
     await fails(sample.get())
-    assert failed.more == 1
+    await until(lambda: failed.more == 1)
 
 
 async def test_a_call_that_its_handler_ends(sample: Sample) -> None:
     failed = Counted(LIST, "DATA_LOSS")
     await fails(sample.command_stub.ListCommands(command_pb2.ListCommandsRequest()))
-    assert failed.more == 1
+    await until(lambda: failed.more == 1)
 
 
 async def test_a_call_that_its_caller_gives_up(sample: Sample) -> None:

@@ -107,7 +107,7 @@ def test_migrate_names_a_wrong_database_url(
 
 def test_migrate_waits_for_a_database_but_not_for_ever(stranger: Sovd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sovd_cli.commands.services.RETRY_SECONDS", 0.001)
-    ran = stranger("migrate", "--database-url", "postgresql://a:secret@127.0.0.1:9/x", "--wait", "0.1")
+    ran = stranger("migrate", "--database-url", "postgresql://a:secret@127.0.0.1:9/x", "--wait", "1")
     assert ran.code == 8
     assert ran.err.count("\n") == 2
     assert "secret" not in ran.err
