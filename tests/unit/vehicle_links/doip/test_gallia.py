@@ -33,9 +33,10 @@ def gallia() -> Path:
     place = ROOT / ".tools/gallia"
     installed = place / "installed.txt"
     if not installed.exists() or installed.read_text() != PINS.read_text():
-        venv.create(place, clear=True, with_pip=True)
+        venv.create(place, clear=True)
+        pip = [sys.executable, "-m", "pip", "--python", str(place / "bin/python"), "install"]
         options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes"]
-        subprocess.run([place / "bin/python", "-m", "pip", "install", *options, "-r", PINS], check=True)
+        subprocess.run([*pip, *options, "-r", str(PINS)], check=True)
         installed.write_text(PINS.read_text())
     return place / "bin/gallia"
 
