@@ -68,7 +68,7 @@ async def _responses(traffic: Traffic, sent: Sent, command: dict[str, Any]) -> l
 
 def _unknown_to_users(traffic: Traffic, handed_over: set[str]) -> list[str]:
     """Nothing reaches a vehicle that nobody sent: retries of a request make one command."""
-    strangers = handed_over - {sent.command_id for sent in traffic.sent}
+    strangers = handed_over - traffic.handed_over_before - {sent.command_id for sent in traffic.sent}
     return [f"{command_id} was handed over, and nobody sent it" for command_id in strangers]
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -27,13 +26,20 @@ QUICK = {
 SETTLED_SECONDS = 90
 
 
-@pytest.fixture
-def system(postgres_url: str, rabbitmq_url: str, redis_url: str, tmp_path: Path) -> Iterator[System]:
+@pytest.fixture(scope="module")
+def shared_system(
+    postgres_server: PostgresServer,
+    rabbitmq_server: RabbitServer,
+    redis_server: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[System]:
+    for server in (postgres_server, rabbitmq_server, redis_server):
+        server.ensure_running()
     made = System(
-        postgres_url,
-        rabbitmq_url,
-        redis_url,
-        tmp_path,
+        postgres_server.new_database(),
+        rabbitmq_server.new_vhost(),
+        redis_server.url,
+        tmp_path_factory.mktemp("system"),
         vehicles=6,
         connectors=2,
         settings=QUICK,
@@ -42,6 +48,22 @@ def system(postgres_url: str, rabbitmq_url: str, redis_url: str, tmp_path: Path)
     )
     with running(made):
         yield made
+
+
+@pytest.fixture
+def system(
+    shared_system: System, postgres_server: PostgresServer, rabbitmq_server: RabbitServer, redis_server: RedisServer
+) -> System:
+    """What one test did to it, the next finds healed: that is what it promises."""
+    for server in (postgres_server, rabbitmq_server, redis_server):
+        server.ensure_running()
+    for process in shared_system.processes.values():
+        if process.running:
+            process.resume()
+        else:
+            process.start()
+    shared_system.wait_until_ready()
+    return shared_system
 
 
 async def under_load(system: System, disturb: Callable[[], Awaitable[None]], users: int = 12) -> dict[str, int]:
@@ -76,13 +98,18 @@ async def test_a_connector_that_never_returns(system: System) -> None:
     async def kill() -> None:
         system.processes["vehicle_connector_2"].kill()
         # Its vehicles find nobody there; the simulator is told of the other connector, as a name service would.
+        dial(system.session_ports[0])
+
+    def dial(port: int) -> None:
         simulator = system.processes["vehicle_simulator_2"]
         simulator.kill()
-        simulator.environment["CONNECTOR_ADDRESS"] = f"127.0.0.1:{system.session_ports[0]}"
+        simulator.environment["CONNECTOR_ADDRESS"] = f"127.0.0.1:{port}"
         simulator.start()
 
     ends = await under_load(system, kill)
     assert ends.get("completed", 0) > 60, ends
+    # For other tests there are two again.
+    dial(system.session_ports[1])
 
 
 async def test_a_frozen_connector_is_fenced(system: System) -> None:

@@ -11,10 +11,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 
 from tests.support.system import ENGINEER, System
+from vehicle_simulator.ledger import hand_overs, read_ledger
 
 _RETRY_SECONDS = 0.2
 _READ = ("ReadDTC", {"ecuAddress": "0x10"})
@@ -47,11 +49,14 @@ class Traffic:
     def __init__(self, system: System, vehicle_ids: Sequence[str], users: int = 12) -> None:
         self.sent: list[Sent] = []
         self.violations: list[str] = []
+        # What others had sent to these vehicles.
+        self.handed_over_before = set(hand_overs(read_ledger(system.ledger)))
         self._system = system
         self._vehicle_ids = vehicle_ids
         self._users = users
         self._stop = asyncio.Event()
         self._order = itertools.count()
+        self._name = uuid4().hex
         self._token = ""
         self._chance = random.Random(7)
 
@@ -102,7 +107,7 @@ class Traffic:
     async def _send(self, vehicle_id: str, name: str, parameters: dict[str, Any]) -> Sent:
         order = next(self._order)
         body = {"vehicle_id": vehicle_id, "command_name": name, "command_params": parameters, "timeout_seconds": 10}
-        answer = await self._request("POST", "/api/v1/commands", body, {"Idempotency-Key": f"chaos-{order}"})
+        answer = await self._request("POST", "/api/v1/commands", body, {"Idempotency-Key": f"{self._name}-{order}"})
         sent = Sent(answer["command_id"], vehicle_id, name, parameters["ecuAddress"], answer["repeatable"], order)
         self.sent.append(sent)
         return sent
