@@ -30,6 +30,9 @@ def _check_preconditions(path: Path) -> Path:
     return path
 
 
+PreconditionsFile = Annotated[Path, AfterValidator(_check_preconditions)]
+
+
 class Settings(ServiceSettings):
     """Every limit of design section 4 is a setting."""
 
@@ -56,7 +59,7 @@ class Settings(ServiceSettings):
     session_grace_seconds: float = Field(default=_DEFAULTS.session_grace_seconds, ge=0)
     deadline_grace_seconds: float = Field(default=_DEFAULTS.deadline_grace_seconds, ge=0)
     # Where vehicles keep what must hold before they are changed: see preconditions_file.py. None: nothing is looked at.
-    preconditions_file: Annotated[Path, AfterValidator(_check_preconditions)] | None = None
+    preconditions_file: PreconditionsFile | None = None
     # 0: responses are kept for ever.
     response_retention_days: int = Field(default=0, ge=0, description="days, 0 to keep responses for ever")
 

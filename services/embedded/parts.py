@@ -9,9 +9,10 @@ import vehicle_connector.settings
 import vehicle_simulator.settings
 from embedded.data_directory import DataDirectory
 from embedded.settings import Settings
+from service_kit.settings import ServiceSettings
+from vehicle_links.settings import LinkSettings
 
 LOOPBACK = "127.0.0.1"
-PRECONDITIONS_OF_DEMO_VEHICLES = Path(__file__).with_name("preconditions.json")
 BUILT_WEB = Path(__file__).parents[1] / "web" / "dist"
 # Where adapters are given, nobody dials these.
 NO_REDIS = "redis://in-memory/0"
@@ -27,7 +28,7 @@ def command_service_settings(settings: Settings) -> command_service.settings.Set
         grpc_host=LOOPBACK,
         grpc_port=0,
         demo_data=True,
-        preconditions_file=PRECONDITIONS_OF_DEMO_VEHICLES,
+        preconditions_file=settings.preconditions_file,
     )
 
 
@@ -39,7 +40,7 @@ def vehicle_connector_settings(settings: Settings, command_service_port: int) ->
         session_host=LOOPBACK,
         session_port=0,
         vehicle_credential_secret=settings.vehicle_credential_secret,
-        odx_path=settings.odx_path,
+        **settings.model_dump(include=LinkSettings.model_fields.keys() - ServiceSettings.model_fields.keys()),
     )
 
 

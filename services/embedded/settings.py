@@ -1,17 +1,20 @@
 """Settings of an embedded system. Secrets come from its data directory, the rest from whoever starts it."""
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import Field, SecretStr
 
+from command_service.settings import PreconditionsFile
 from gateway.settings import WEB_DIRECTORY, WebDirectory
-from service_kit.settings import CommaList, Port, ServiceSettings
-from vehicle_links.odx import check_odx_folder
+from service_kit.settings import CommaList, Port
+from vehicle_links.settings import LinkSettings
+
+PRECONDITIONS_OF_DEMO_VEHICLES = Path(__file__).with_name("preconditions.json")
 
 
-class Settings(ServiceSettings):
-    """What is not here is fixed by what embedded is: SQLite, in-memory messaging, free ports on loopback."""
+class Settings(LinkSettings):
+    """Those of links are the connector's. What is not here is fixed by what embedded is: SQLite, in-memory messaging,
+    free ports on loopback."""
 
     host: str
     port: Port
@@ -20,7 +23,7 @@ class Settings(ServiceSettings):
     web_directory: WebDirectory | None = Field(default=None, description=WEB_DIRECTORY)
     # VINs of simulated vehicles that do not stand still.
     driving_vehicles: CommaList = ()
-    # PDX files for vehicles on DoIP, as the connector's setting of that name.
-    odx_path: Annotated[Path | None, AfterValidator(check_odx_folder)] = None
+    # What must hold before a vehicle is changed, as the command service's setting of that name.
+    preconditions_file: PreconditionsFile = PRECONDITIONS_OF_DEMO_VEHICLES
     jwt_secret: SecretStr
     vehicle_credential_secret: SecretStr

@@ -44,6 +44,22 @@ async def test_it_is_ready_with_its_vehicles_online_and_stops(tmp_path: Path) ->
     assert set(os.listdir(tmp_path)) >= {"gateway.db", "command_service.db", "vehicles.ledger"}
 
 
+def test_what_is_set_for_links_and_preconditions_reaches_who_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOIP_SEED_KEY", "math:sqrt")
+    monkeypatch.setenv("SOVD_BEARER_TOKEN", "a token")
+    monkeypatch.setenv("ODX_PATH", str(tmp_path))
+    mine = tmp_path / "mine.json"
+    mine.write_text('{"vehicles": []}')
+    monkeypatch.setenv("PRECONDITIONS_FILE", str(mine))
+    given = settings(tmp_path)
+    connector = parts.vehicle_connector_settings(given, 1)
+    assert (connector.doip_seed_key, connector.odx_path) == ("math:sqrt", tmp_path)
+    assert connector.sovd_bearer_token.get_secret_value() == "a token"
+    assert parts.command_service_settings(given).preconditions_file == mine
+
+
 @pytest.mark.parametrize("chosen", [True, False])
 async def test_it_serves_the_web_interface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: bool) -> None:
     web = tmp_path / "dist"
