@@ -231,7 +231,8 @@ def _content(result: connector_pb2.Result) -> str | Progress | Outcome:
             outcome = result.outcome
             # A kind of a newer connector: all that is sure is that it did not complete as this version knows it.
             kind = _OUTCOMES.get(outcome.kind, OutcomeKind.LOST)
-            return Outcome(kind, outcome.code, outcome.message, _nrc(outcome.nrc), outcome.dispatch_number)
+            nrc, number = _nrc(outcome.nrc), outcome.dispatch_number
+            return Outcome(kind, outcome.code, outcome.message, nrc, number, outcome.unreadable)
 
 
 def _nrc(value: int) -> int:

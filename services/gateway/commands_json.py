@@ -120,9 +120,9 @@ class EvidenceItem(ApiAnswer):
     evidence_id: int
     attempt: int
     number: int = Field(description="The vehicle's number within the attempt.")
-    kind: str = Field(description="response, progress or outcome")
+    kind: str = Field(description="response, progress, outcome or unreadable")
     body: dict[str, Any] | str = Field(description="A response is an object; of the rest, a text.")
-    reason: str = Field(description="Why it does not count: after_end or older_attempt.")
+    reason: str = Field(description="Why it does not count: after_end, older_attempt or unreadable.")
     received_at: str
 
 

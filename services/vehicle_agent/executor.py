@@ -96,4 +96,10 @@ def _to_session(update: Update) -> SaidUpdate:
         return update.text
     if isinstance(update, Progress):
         return wire.Pending(nrc=update.nrc, message=update.message)
-    return wire.Finished(kind=_ENDS[update.end], code=update.code, message=update.message, nrc=update.nrc)
+    return wire.Finished(
+        kind=_ENDS[update.end],
+        code=update.code,
+        message=update.message,
+        nrc=update.nrc,
+        unreadable=update.unreadable,
+    )

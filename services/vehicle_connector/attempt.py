@@ -15,7 +15,7 @@ from sovd_protos.connector.v1 import connector_pb2 as wire
 from vehicle_connector import metrics
 from vehicle_connector.deadline import Deadline
 from vehicle_connector.result_buffer import ResultBuffer
-from vehicle_connector.vehicle_response import clean_code, clean_message, clean_nrc, complaint_about
+from vehicle_connector.vehicle_response import clean_message, clean_nrc, complaint_about, outcome_of
 from vehicle_links.vehicle_link import (
     AttemptKey,
     End,
@@ -29,12 +29,6 @@ from vehicle_links.vehicle_link import (
 
 _log = get_logger(__name__)
 
-_ENDS = {
-    End.COMPLETED: wire.Outcome.COMPLETED,
-    End.FAILED: wire.Outcome.FAILED,
-    End.CANCELLED: wire.Outcome.CANCELLED,
-    End.LOST: wire.Outcome.LOST,
-}
 _FAILURES = (wire.Outcome.FAILED, wire.Outcome.TIMED_OUT, wire.Outcome.LOST)
 
 
@@ -173,11 +167,11 @@ class Attempt:
     def not_handed_over(self, code: str, message: str) -> None:
         """The vehicle has certainly not seen it, and will not."""
         self._link = None
-        self._conclude(wire.Outcome.NOT_HANDED_OVER, code, message)
+        self._conclude(wire.Outcome(kind=wire.Outcome.NOT_HANDED_OVER, code=code, message=message))
 
     def refuse(self, code: str, message: str) -> None:
         """It fails for good without the vehicle having seen it."""
-        self._conclude(wire.Outcome.FAILED, code, message)
+        self._conclude(wire.Outcome(kind=wire.Outcome.FAILED, code=code, message=message))
 
     def cancel(self) -> None:
         """Before the hand-over it is prevented; after it the vehicle is asked, and says what came of it."""
@@ -193,9 +187,9 @@ class Attempt:
         if update.number < self._expected or self.phase not in (Phase.RUNNING, Phase.OVERDUE):
             return  # seen before, or nobody listens
         if update.number > self._expected:
-            self._break_off(f"update {update.number} came when {self._expected} was due")
+            self._break_off(update, f"update {update.number} came when {self._expected} was due")
         elif update.number > self._allowed:
-            self._break_off(f"update {update.number} came without credit")
+            self._break_off(update, f"update {update.number} came without credit")
         else:
             self._expected += 1
             self._take(update)
@@ -269,7 +263,7 @@ class Attempt:
         if isinstance(update, Response):
             complaint = complaint_about(update.text)
             if complaint is not None:
-                self._break_off(f"response {update.number} is {complaint}")
+                self._break_off(update, f"response {update.number} is {complaint}", update.text)
                 return
             result = self._new_result()
             result.response = update.text
@@ -291,24 +285,21 @@ class Attempt:
         self._deadline.set(seconds)
 
     def _finish(self, finished: Finished) -> None:
-        code = "" if finished.end is End.COMPLETED else clean_code(finished.code, "VEHICLE_ERROR")
-        message, nrc = clean_message(finished.message), clean_nrc(finished.nrc)
+        outcome = outcome_of(finished)
         if self.phase is Phase.OVERDUE:
-            self._emit_outcome(_ENDS[finished.end], code, message, nrc)
+            self._emit_outcome(outcome)
             self._end()
         else:
-            self._conclude(_ENDS[finished.end], code, message, nrc)
+            self._conclude(outcome)
 
-    def _break_off(self, reason: str) -> None:
+    def _break_off(self, update: Update, reason: str, unreadable: str = "") -> None:
         """The vehicle does not keep to the protocol; this command ends, nothing else is harmed."""
         with command_context(self.command.command_id, self.command.traceparent):
             _log.warning("bad_vehicle_response", vehicle_id=self.vehicle_id, reason=reason)
         if self._link is not None:
             self._link.cancel(self.key)
-        if self.phase is Phase.OVERDUE:
-            self._stop_listening()
-        else:
-            self._conclude(wire.Outcome.FAILED, "BAD_VEHICLE_RESPONSE", f"The vehicle's {reason}")
+        message = f"The vehicle's {reason}"
+        self._finish(Finished(update.number, End.FAILED, "BAD_VEHICLE_RESPONSE", message, 0, unreadable))
 
     def _on_deadline(self) -> None:
         if self.phase is Phase.WAITING:
@@ -322,23 +313,24 @@ class Attempt:
 
     def _time_out(self) -> None:
         self._timeout_number = self.buffer.next_number
-        self._conclude(wire.Outcome.TIMED_OUT, "VEHICLE_TIMEOUT", f"No answer within {self._timeout:g} s.")
+        message = f"No answer within {self._timeout:g} s."
+        self._conclude(wire.Outcome(kind=wire.Outcome.TIMED_OUT, code="VEHICLE_TIMEOUT", message=message))
         self.phase = Phase.OVERDUE
         self._deadline.set(self._connector.evidence_seconds)
         if self._link is not None:
             self._link.cancel(self.key)
 
-    def _conclude(self, kind: "wire.Outcome.Kind.ValueType", code: str, message: str, nrc: int = 0) -> None:
-        self._emit_outcome(kind, code, message, nrc)
-        _outcomes_of(self._link.kind if self._link else "none", kind).inc()
+    def _conclude(self, outcome: wire.Outcome) -> None:
+        self._emit_outcome(outcome)
+        _outcomes_of(self._link.kind if self._link else "none", outcome.kind).inc()
         if self.phase is Phase.RUNNING:
             self._stage_over(metrics.VEHICLE)
         else:
             self._since = 0.0
         if self._span is not None:
-            self._span.set(outcome=wire.Outcome.Kind.Name(kind).lower(), code=code)
-            if kind in _FAILURES:
-                self._span.fail(message)
+            self._span.set(outcome=wire.Outcome.Kind.Name(outcome.kind).lower(), code=outcome.code)
+            if outcome.kind in _FAILURES:
+                self._span.fail(outcome.message)
         self._end()
 
     def _stage_over(self, seconds: Histogram) -> None:
@@ -361,10 +353,11 @@ class Attempt:
             self._span.end()
             self._span = None
 
-    def _emit_outcome(self, kind: "wire.Outcome.Kind.ValueType", code: str, message: str, nrc: int) -> None:
-        number = self.dispatch_number if kind == wire.Outcome.NOT_HANDED_OVER else 0
+    def _emit_outcome(self, outcome: wire.Outcome) -> None:
+        if outcome.kind == wire.Outcome.NOT_HANDED_OVER:
+            outcome.dispatch_number = self.dispatch_number
         result = self._new_result()
-        result.outcome.CopyFrom(wire.Outcome(kind=kind, code=code, message=message, nrc=nrc, dispatch_number=number))
+        result.outcome.CopyFrom(outcome)
         self._emit(result)
 
     def _new_result(self) -> wire.Result:

@@ -61,8 +61,20 @@ class CommandFailed(Exception):
         self.nrc = nrc
 
 
+class BadResponse(CommandFailed):
+    """The vehicle's answer makes no sense. The message shows its beginning, `unreadable` is all of it, as text."""
+
+    def __init__(self, message: str, unreadable: str) -> None:
+        super().__init__("BAD_VEHICLE_RESPONSE", message)
+        self.unreadable = unreadable
+
+
 class FateUnknown(Exception):
-    """Something may have reached the vehicle, and nothing more will be heard of it."""
+    """Something may have reached the vehicle, and nothing more will be heard of it. `unreadable`: what ended it."""
+
+    def __init__(self, message: str, unreadable: str = "") -> None:
+        super().__init__(message)
+        self.unreadable = unreadable
 
 
 class Stopped(Exception):
@@ -157,8 +169,8 @@ class Execution:
 
     # --- for the link
 
-    async def finish(self, end: End, code: str = "", message: str = "", nrc: int = 0) -> None:
-        await self._say(lambda number: Finished(number, end, code, message, nrc))
+    async def finish(self, end: End, code: str = "", message: str = "", nrc: int = 0, unreadable: str = "") -> None:
+        await self._say(lambda number: Finished(number, end, code, message, nrc, unreadable))
 
     def finish_now(self, end: End, code: str, message: str) -> None:
         """Without credit nothing is said, and the command service decides as of a vehicle that is gone."""
@@ -294,7 +306,10 @@ async def carry_out(connection: Connection, execution: Execution, vehicle: str) 
         await execution.finish(*outcome)
 
 
-async def _outcome(connection: Connection, execution: Execution, vehicle: str) -> tuple[End, str, str, int] | None:
+_Outcome = tuple[End, str, str, int, str]
+
+
+async def _outcome(connection: Connection, execution: Execution, vehicle: str) -> _Outcome | None:
     """None: there is nothing to say, or it is said elsewhere."""
     try:
         await connection.execute(execution)
@@ -302,16 +317,19 @@ async def _outcome(connection: Connection, execution: Execution, vehicle: str) -
         raise
     except TimedOut:
         return None
+    except BadResponse as bad:
+        doubt = "; it may or may not have taken effect" if execution.begun and not execution.command.repeatable else ""
+        return End.FAILED, bad.code, bad.message + doubt, 0, bad.unreadable
     except CommandFailed as failure:
-        return End.FAILED, failure.code, failure.message, failure.nrc
+        return End.FAILED, failure.code, failure.message, failure.nrc, ""
     except FateUnknown as unknown:
         # That its time is over has been said already.
         settled = not execution.begun or execution.seconds_left <= 0
-        return None if settled else (End.LOST, "VEHICLE_CONNECTION_LOST", str(unknown), 0)
+        return None if settled else (End.LOST, "VEHICLE_CONNECTION_LOST", str(unknown), 0, unknown.unreadable)
     except Stopped:
-        return End.CANCELLED, "CANCELLED", "Stopped as asked.", 0
+        return End.CANCELLED, "CANCELLED", "Stopped as asked.", 0, ""
     except Exception as error:
         _log.error("link_failed", vehicle=vehicle, exc_info=error)
         end = End.LOST if execution.begun and not execution.command.repeatable else End.FAILED
-        return end, "LINK_ERROR", "The link to the vehicle failed; its log says why.", 0
-    return End.COMPLETED, "", "", 0
+        return end, "LINK_ERROR", "The link to the vehicle failed; its log says why.", 0, ""
+    return End.COMPLETED, "", "", 0, ""

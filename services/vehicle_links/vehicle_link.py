@@ -68,6 +68,8 @@ class Finished:
     code: str
     message: str
     nrc: int
+    # What the vehicle said and nobody could read, as text: kept as evidence.
+    unreadable: str = ""
 
 
 Update = Response | Progress | Finished

@@ -150,4 +150,4 @@ class Held:
 
 def _size(update: CommandUpdate) -> int:
     """Bytes, about."""
-    return len(update.response) + UPDATE_OVERHEAD
+    return len(update.response) + len(update.finished.unreadable) + UPDATE_OVERHEAD

@@ -25,6 +25,8 @@ class Outcome:
     message: str = ""
     nrc: int = 0
     dispatch_number: int = 0
+    # What the vehicle said and nobody could read, as text.
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class RecordedResponse:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What came too late to count. `kind`: response, progress or outcome; `reason`: after_end or older_attempt."""
+    """What came and does not count. `kind`: response, progress, outcome or unreadable; `reason`: after_end,
+    older_attempt or unreadable."""
 
     command_id: str
     attempt: int
@@ -143,7 +146,15 @@ def _record_outcome(command: Command, result: Result, outcome: Outcome, now: dat
             if outcome.dispatch_number != command.dispatch_number or command.results_recorded:
                 return _keep_as_evidence(command, result, now)
             command.return_to_queue(now)
-    return Recording(Receipt.RECORDED)
+    return Recording(Receipt.RECORDED, evidence=_unreadable(result, outcome, now))
+
+
+def _unreadable(result: Result, outcome: Outcome, now: datetime) -> Evidence | None:
+    if not outcome.unreadable:
+        return None
+    return Evidence(
+        result.command_id, result.attempt, result.number, "unreadable", outcome.unreadable, "unreadable", now
+    )
 
 
 def _keep_as_evidence(command: Command, result: Result, now: datetime) -> Recording:
@@ -163,4 +174,5 @@ def _as_evidence(content: str | Progress | Outcome) -> tuple[str, str]:
         return "response", content
     if isinstance(content, Progress):
         return "progress", f"nrc 0x{content.nrc:02X} {content.message}".rstrip()
-    return "outcome", " ".join(part for part in (content.kind.value, content.code, content.message) if part)
+    said = (content.kind.value, content.code, content.message, content.unreadable)
+    return "outcome", " ".join(part for part in said if part)

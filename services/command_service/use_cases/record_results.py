@@ -68,7 +68,8 @@ class RecordResults:
             acknowledgements.append(_acknowledge(command, result, recording))
             if recording.evidence:
                 evidence.append(recording.evidence)
-                aftermath.came_late(command, recording.evidence)
+                if recording.receipt is Receipt.EVIDENCE:
+                    aftermath.came_late(command, recording.evidence)
             if recording.response:
                 responses.append(recording.response)
                 aftermath.response_recorded(command, recording.response)

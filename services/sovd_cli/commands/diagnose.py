@@ -201,7 +201,9 @@ def _row(command: dict[str, Any]) -> tuple[Any, ...]:
 
 def show(
     command_id: CommandId,
-    evidence: Annotated[bool, typer.Option("--evidence", help="With what came too late to count.")] = False,
+    evidence: Annotated[
+        bool, typer.Option("--evidence", help="With what came too late, or could not be read.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """One command and its answers so far."""
@@ -218,7 +220,7 @@ def show(
     print_table(("#", "received", "answer"), rows, "no answers")
     if evidence:
         kept = ((moment(e.get("received_at")), e.get("reason"), e.get("kind"), cell(e.get("body"))) for e in late)
-        print_table(("received", "why late", "kind", "what"), kept, "no evidence")
+        print_table(("received", "why", "kind", "what"), kept, "no evidence")
 
 
 def _answers(api: Api, command_id: str) -> "list[dict[str, Any]]":

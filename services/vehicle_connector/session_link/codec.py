@@ -33,6 +33,7 @@ def _parse_with_bad_text(data: bytes) -> wire.FromVehicle:
             part.message = _readable(part.message)
         if kind == "finished":
             update.finished.code = _readable(update.finished.code)
+            update.finished.unreadable = _readable(update.finished.unreadable)
     return wire.FromVehicle.FromString(message.SerializeToString())
 
 

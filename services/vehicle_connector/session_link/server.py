@@ -268,7 +268,7 @@ def _update(update: wire.CommandUpdate) -> Update:
     end = _ENDS.get(finished.kind)
     if end is None:
         return Finished(update.number, End.FAILED, "BAD_VEHICLE_RESPONSE", "An update that says nothing known.", 0)
-    return Finished(update.number, end, finished.code, finished.message, finished.nrc)
+    return Finished(update.number, end, finished.code, finished.message, finished.nrc, finished.unreadable)
 
 
 class _Stream:

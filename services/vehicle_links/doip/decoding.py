@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 from service_kit.uds.dtc import fault_object, status_object
 from service_kit.uds.identification import text_of
-from vehicle_links.dialled import CommandFailed
+from vehicle_links.dialled import BadResponse
+from vehicle_links.unreadable import quoted
 
 _QUOTED_BYTES = 300
 
@@ -15,11 +16,11 @@ Json = dict[str, object]
 Describe = Callable[[int, bytes], Json]
 
 
-class BadAnswer(CommandFailed):
-    """The command ends failed; the message has the bytes."""
+class BadAnswer(BadResponse):
+    """The command ends failed; the bytes are kept."""
 
     def __init__(self, complaint: str, answer: bytes) -> None:
-        super().__init__("BAD_VEHICLE_RESPONSE", f"The vehicle's answer {complaint}: {quoted(answer)}")
+        super().__init__(f"The vehicle's answer {complaint}: {quoted(answer, _QUOTED_BYTES)}", quoted(answer))
 
 
 class SizeNeeded(Exception):
@@ -32,12 +33,6 @@ class SizeNeeded(Exception):
 
 def hexadecimal(data: bytes) -> str:
     return f"0x{data.hex().upper()}"
-
-
-def quoted(data: bytes) -> str:
-    """In hexadecimal; of a long one the beginning."""
-    more = f"… ({len(data)} bytes)" if len(data) > _QUOTED_BYTES else ""
-    return hexadecimal(data[:_QUOTED_BYTES]) + more
 
 
 def dtcs(answer: bytes) -> list[tuple[int, int]]:

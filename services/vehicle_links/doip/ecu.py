@@ -200,7 +200,7 @@ class EcuSession:
                 await self._clear_doubt(execution.seconds_left * _PATIENCE)
             self._connection.check()
         except ConnectionLost as lost:
-            raise self._unsent(execution, str(lost)) from None
+            raise (lost.fate if execution.begun else NotSent()) from None
         execution.begin()
         self._connection.write(self.address, request)
         self._in_doubt = True
@@ -223,7 +223,7 @@ class EcuSession:
             self._in_doubt = False
             raise CommandFailed("ECU_NOT_REACHABLE", f"ECU 0x{self.address:X}: {refused}") from None
         except ConnectionLost as lost:
-            raise FateUnknown(f"the connection to the vehicle was lost: {lost}") from None
+            raise lost.fate from None
 
     def _checked(self, answer: bytes, request: bytes) -> bytes:
         """Positive and of that request, else raises."""
@@ -309,11 +309,6 @@ class EcuSession:
         except NotRouted:
             pass  # the request itself will be told the same
         self._in_doubt = False
-
-    def _unsent(self, execution: Execution, reason: str) -> Exception:
-        if not execution.begun:
-            return NotSent()
-        return FateUnknown(f"the connection to the vehicle was lost: {reason}")
 
     # --- the session
 

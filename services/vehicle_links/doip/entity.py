@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from service_kit.logging import get_logger
-from vehicle_links.dialled import Unreachable
+from vehicle_links.dialled import FateUnknown, Unreachable
 from vehicle_links.doip import messages as doip
+from vehicle_links.unreadable import quoted
 
 _log = get_logger(__name__)
 
@@ -36,7 +37,16 @@ _SOCKET_OPTIONS = (
 
 
 class ConnectionLost(Exception):
-    """It broke, or was closed; the message says why."""
+    """It broke, or was closed; the message says why. `unreadable`: the bytes that were no DoIP message."""
+
+    def __init__(self, reason: str, unreadable: str = "") -> None:
+        super().__init__(reason)
+        self.unreadable = unreadable
+
+    @property
+    def fate(self) -> FateUnknown:
+        """Of what may have been written."""
+        return FateUnknown(f"the connection to the vehicle was lost: {self}", self.unreadable)
 
 
 class NotRouted(Exception):
@@ -99,14 +109,14 @@ class EntityConnection:
         """At once; from here on it may arrive."""
         self._writer.write(doip.packed(doip.DiagnosticMessage(self._source, ecu, request)))
 
-    def break_off(self, reason: str) -> None:
+    def break_off(self, reason: str, unreadable: str = "") -> None:
         """Everybody who waits learns of it."""
         if self._broken.done():
             return
         self._broken.set_result(reason)
         self._writer.transport.abort()
         for inbox in (*self._inboxes.values(), *([self._for_all] if self._for_all else [])):
-            inbox.put_nowait(ConnectionLost(reason))
+            inbox.put_nowait(ConnectionLost(reason, unreadable))
 
     async def close(self) -> None:
         self.break_off("closed")
@@ -148,8 +158,10 @@ class EntityConnection:
                 self._take(await self._next())
         except asyncio.IncompleteReadError:
             self.break_off("the vehicle closed the connection")
-        except (OSError, doip.BadMessage) as error:
+        except OSError as error:
             self.break_off(str(error) or type(error).__name__)
+        except doip.BadMessage as bad:
+            self.break_off(str(bad), quoted(bad.raw) if bad.raw else "")
 
     def _take(self, message: Any) -> None:
         if isinstance(message, doip.GenericNack):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from service_kit.uds import RESPONSE_PENDING, nrc_name
-from vehicle_links.dialled import CommandFailed, Execution, FateUnknown, NotSent, Stopped, TimedOut
+from vehicle_links.dialled import BadResponse, CommandFailed, Execution, NotSent, Stopped, TimedOut
 from vehicle_links.doip.commands import described, fault_count, responses_to, simple_request
 from vehicle_links.doip.decoding import Json
 from vehicle_links.doip.ecu import EcuSession, Negative, is_answer, is_pending, is_refusal
@@ -19,7 +19,8 @@ _LOOK_SECONDS = 0.1
 async def run(
     connection: EntityConnection, address: int, session: Callable[[int], EcuSession], execution: Execution
 ) -> None:
-    """Responds with what each ECU answers, in the order of their addresses. Raises what links raise."""
+    """Responds with what each ECU answers, in the order of their addresses; then nonsense of one of them fails the
+    command. Raises what links raise."""
     params, name = execution.parameters, execution.command.command_name
     request = simple_request(name, params)
     if request is None:
@@ -27,13 +28,19 @@ async def run(
     answers = await ask_all(connection, address, request, execution)
     positive = {ecu: answer for ecu, answer in sorted(answers.items()) if is_answer(answer, request)}
     responses: list[Json] = []
+    nonsense: BadResponse | None = None
     for ecu, answer in positive.items():
-        responses += responses_to(name, params, ecu, answer, await described(session(ecu), execution))
+        try:
+            responses += responses_to(name, params, ecu, answer, await described(session(ecu), execution))
+        except BadResponse as bad:
+            nonsense = nonsense or BadResponse(f"ECU 0x{ecu:X}: {bad.message}", bad.unreadable)
     if not positive:
         refusals = [answer[2] for answer in answers.values() if is_refusal(answer, request)]
         raise Negative(refusals[0]) if refusals else CommandFailed("ECU_NOT_REACHABLE", "no ECU answers to that")
     for response in responses:
         await execution.respond(response)
+    if nonsense is not None:
+        raise nonsense
     if name == "ReadDTC":
         await execution.respond(fault_count(address, len(responses)))
 
@@ -50,7 +57,7 @@ async def ask_all(connection: EntityConnection, address: int, request: bytes, ex
         connection.write(address, request)
         return await _collect(connection, inbox, request, execution)
     except ConnectionLost as lost:
-        raise FateUnknown(f"the connection to the vehicle was lost: {lost}") from None
+        raise lost.fate from None
     finally:
         connection.stop_listening_to_all()
 

@@ -37,7 +37,11 @@ _LEAST_BYTES = {
 
 
 class BadMessage(Exception):
-    """What came is no DoIP message; the message says why and has the bytes."""
+    """What came is no DoIP message; the message says why and shows its beginning, `raw` is what there was of it."""
+
+    def __init__(self, message: str, raw: bytes = b"") -> None:
+        super().__init__(message)
+        self.raw = raw
 
 
 def packed(message: Any) -> bytes:
@@ -49,9 +53,9 @@ def parse_header(header: bytes) -> tuple[int, int]:
     """Payload type and length."""
     version, inverse, payload_type, length = _HEADER.unpack(header)
     if version ^ 0xFF != inverse:
-        raise BadMessage(f"no DoIP header: 0x{header.hex().upper()}")
+        raise BadMessage(f"no DoIP header: 0x{header.hex().upper()}", header)
     if length > MAX_PAYLOAD_BYTES:
-        raise BadMessage(f"a message of {length} bytes is announced: 0x{header.hex().upper()}")
+        raise BadMessage(f"a message of {length} bytes is announced: 0x{header.hex().upper()}", header)
     return payload_type, length
 
 
@@ -66,7 +70,7 @@ def parse(payload_type: int, payload: bytes) -> Any:
         return kind.unpack(payload, len(payload))
     except (struct.error, ValueError, IndexError) as error:
         shown = payload[:100].hex().upper()
-        raise BadMessage(f"message 0x{payload_type:04X} makes no sense ({error}): 0x{shown}") from None
+        raise BadMessage(f"message 0x{payload_type:04X} makes no sense ({error}): 0x{shown}", payload) from None
 
 
 def parse_datagram(data: bytes) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from service_kit.uds import RESPONSE_PENDING
 from service_kit.uds.identification import FACTS, text_of
-from vehicle_links.dialled import CommandFailed, Execution, FateUnknown
+from vehicle_links.dialled import CommandFailed, Execution
 from vehicle_links.doip.commands import Params, number, read_data
 from vehicle_links.doip.decoding import Json, hexadecimal
 from vehicle_links.doip.ecu import TESTER_PRESENT, EcuSession, Negative, is_answer_or_refusal
@@ -63,7 +63,7 @@ async def _ask_each(connection: EntityConnection, addresses: Sequence[int], exec
                 connection.write(address, TESTER_PRESENT)
             found |= await _heard(inbox, set(addresses[at : at + _AT_ONCE]))
     except ConnectionLost as lost:
-        raise FateUnknown(f"the connection to the vehicle was lost: {lost}") from None
+        raise lost.fate from None
     finally:
         connection.stop_listening_to_all()
     return found.intersection(addresses)

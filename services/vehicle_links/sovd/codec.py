@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 
 from service_kit.uds import nrc_name
 from service_kit.uds.dtc import STATUS_BITS, display_code, parse_code
-from vehicle_links.dialled import CommandFailed, FateUnknown
+from vehicle_links.dialled import BadResponse, CommandFailed, FateUnknown
 from vehicle_links.sovd.http import Answer, BadAnswer
+from vehicle_links.unreadable import quoted_text
 
 Object = dict[str, Any]
 
@@ -130,12 +131,10 @@ def failure_of(error: object, what: str) -> CommandFailed:
     return CommandFailed("VEHICLE_ERROR", reason) if nrc is None else negative_response(nrc, reason)
 
 
-def bad_response(bad: BadAnswer, what: str, *, may_have_effect: bool) -> CommandFailed:
-    """The failure that keeps what came, byte by byte as Python writes bytes."""
-    raw = bad.raw[:_QUOTED_BYTES]
-    effect = "; it may or may not have taken effect" if may_have_effect else ""
-    cut = f" ({len(bad.raw)} bytes in all)" if len(bad.raw) > _QUOTED_BYTES else ""
-    return CommandFailed("BAD_VEHICLE_RESPONSE", f"{what}: the answer is {bad.reason}{effect}: {raw!r}{cut}")
+def bad_response(bad: BadAnswer, what: str) -> BadResponse:
+    """The failure that keeps what came; its message shows the beginning, as Python writes bytes."""
+    cut = f" ({len(bad.raw)} bytes)" if len(bad.raw) > _QUOTED_BYTES else ""
+    return BadResponse(f"{what}: the answer is {bad.reason}: {bad.raw[:_QUOTED_BYTES]!r}{cut}", quoted_text(bad.raw))
 
 
 def lock_owner(*candidates: Mapping[str, Any]) -> str:

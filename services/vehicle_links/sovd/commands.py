@@ -91,6 +91,7 @@ class SovdCommands:
         if not is_functional(address):
             return await handler(self, execution, await self.directory.component(address))
         refusal = CommandFailed("ECU_NOT_REACHABLE", "no component answers to that")
+        nonsense: BadAnswer | None = None
         answered, count = False, 0
         for component in await self.directory.components():
             try:
@@ -99,6 +100,10 @@ class SovdCommands:
             except CommandFailed as failure:
                 if failure.nrc not in _NOT_SAID_TO_ALL:
                     refusal = failure
+            except BadAnswer as bad:
+                nonsense = nonsense or BadAnswer(f"that of {component.name} {bad.reason}", bad.raw)
+        if nonsense is not None:
+            raise nonsense
         if not answered:
             raise refusal
         return count

@@ -177,14 +177,12 @@ async def _whole_answer(response: httpcore.Response) -> Answer:
     async for chunk in _chunks(response):
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise BadAnswer(f"larger than {MAX_BODY_BYTES} bytes", bytes(body[:1000]))
+            raise BadAnswer(f"larger than {MAX_BODY_BYTES} bytes", bytes(body))
     stream = response.extensions.get("network_stream")
     if isinstance(stream, _OneAnswerStream):
         stream.answered(len(body), chunked="transfer-encoding" in headers)
     if headers.get("content-encoding", "identity") != "identity":
-        raise BadAnswer(
-            f"encoded as {headers['content-encoding'][:40]!r} though identity was asked for", bytes(body[:1000])
-        )
+        raise BadAnswer(f"encoded as {headers['content-encoding'][:40]!r} though identity was asked for", bytes(body))
     return Answer(response.status, headers, bytes(body))
 
 

@@ -98,16 +98,15 @@ class SovdConnection:
         await self._check_vin(vin)
 
     async def execute(self, execution: Execution) -> None:
-        name, repeatable = execution.command.command_name, execution.command.repeatable
         try:
             await self._run(execution)
         except ConnectionLost as lost:
             self._check_now.set()
             raise FateUnknown(str(lost)) from lost
         except BadAnswer as bad:
-            raise bad_response(bad, name, may_have_effect=execution.begun and not repeatable) from bad
+            raise bad_response(bad, execution.command.command_name) from bad
         except ServerFailed as failed:
-            if execution.begun and not repeatable:
+            if execution.begun and not execution.command.repeatable:
                 raise
             raise CommandFailed(failed.code, str(failed)) from failed
 

@@ -170,15 +170,17 @@ def failed(**facts: Any) -> list[CommandUpdate]:
     return answered(CommandUpdate(finished=Finished(kind=Finished.FAILED, **facts)))
 
 
-BAD_RESPONSES: dict[str, Sequence[CommandUpdate]] = {
+UNREADABLE: dict[str, Sequence[CommandUpdate]] = {
     "no JSON": responded("{"),
-    "an empty one": responded(""),
     "a list": responded("[]"),
     "NaN": responded('{"a":NaN}'),
     "a byte order mark": responded("\ufeff{}"),
     "a raw NUL": responded('{"a":"\0"}'),
     "too deep": responded('{"a":' + "[" * 50_000 + "]" * 50_000 + "}"),
     "too large": responded(json.dumps({"a": "x" * 256 * 1024})),
+}
+MISBEHAVIOUR: dict[str, Sequence[CommandUpdate]] = {
+    "an empty one": responded(""),
     "nothing": answered(CommandUpdate()),
     "a kind that nobody knows": answered(CommandUpdate(finished=Finished(kind=77))),  # type: ignore[arg-type]
     "a number left out": [CommandUpdate(number=2, response="{}")],
@@ -227,9 +229,14 @@ async def vehicle(channel: grpc.aio.Channel, vehicle_id: str) -> AsyncIterator[V
 
 
 async def test_bad_answers_end_their_command_only(api: Api, vehicle: Vehicle, vehicle_id: str) -> None:
-    for name, updates in BAD_RESPONSES.items():
+    for name, updates in (UNREADABLE | MISBEHAVIOUR).items():
         command = await answer_one(api, vehicle, vehicle_id, updates)
         assert (command["status"], command["error_code"]) == ("failed", "BAD_VEHICLE_RESPONSE"), name
+        kept = (await api.http.get(f"/api/v1/commands/{command['command_id']}/evidence")).json()["items"]
+        assert [(one["kind"], one["reason"]) for one in kept] == [("unreadable", "unreadable")] * (name in UNREADABLE)
+        # All of it, up to 64 KiB of bytes as DoIP has them in hexadecimal.
+        sent = updates[0].response[: 128 * 1024].replace("\0", "�")
+        assert all(one["body"].startswith(sent) for one in kept), name
         assert (await answer_one(api, vehicle, vehicle_id, responded("{}")))["status"] == "completed", name
         await api.works()
 

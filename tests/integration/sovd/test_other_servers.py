@@ -129,6 +129,7 @@ async def test_each_refusal_is_the_right_failure(reply: Reply, code: str, said: 
         assert attempt.outcome == ("failed", code)
         assert attempt.finished is not None
         assert said in attempt.finished.message
+        assert bool(attempt.finished.unreadable) == (code == "BAD_VEHICLE_RESPONSE")
         assert (await bench.run("ReadDataByID", dataId="0x1234")).outcome == ("failed", "NOT_FOUND_ON_VEHICLE")
 
 

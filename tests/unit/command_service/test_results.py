@@ -51,6 +51,18 @@ def test_outcomes_of_a_repeatable_command(outcome: Outcome, status: Status, code
     assert command.attempt == (2 if outcome.kind in (OutcomeKind.TIMED_OUT, OutcomeKind.LOST) else 1)
 
 
+@pytest.mark.parametrize("kind", [OutcomeKind.FAILED, OutcomeKind.LOST])
+def test_what_nobody_could_read_is_kept_with_the_outcome(kind: OutcomeKind) -> None:
+    command = in_progress()
+    ended = result(command, 1, done(kind, code="BAD_VEHICLE_RESPONSE", message="no list", unreadable="0x5902"))
+    recording = record(command, ended, after(1), LIMIT)
+    assert recording.receipt is Receipt.RECORDED
+    assert recording.evidence is not None
+    kept = recording.evidence
+    assert (kept.kind, kept.reason, kept.body, kept.attempt) == ("unreadable", "unreadable", "0x5902", 1)
+    assert "0x5902" not in command.error_message
+
+
 def test_what_comes_after_the_end_is_evidence_and_changes_nothing() -> None:
     command = in_progress(repeatable=False)
     record(command, result(command, 1, done(OutcomeKind.TIMED_OUT)), after(30), LIMIT)

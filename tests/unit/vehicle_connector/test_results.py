@@ -38,6 +38,8 @@ async def test_a_bad_response_ends_its_command_and_harms_nothing_else(world: Wor
     outcome = await _failed_with(world, C1)
     assert "response 2" in outcome.message
     assert len(outcome.message) < 1000
+    assert outcome.unreadable[: 128 * 1024] == text[: 128 * 1024]
+    assert len(outcome.unreadable) < 128 * 1024 + 100
     await until(lambda: [cancel.command_id for cancel in vehicle.cancels] == [C1])
     await until(lambda: C1 in vehicle.closed)
     assert [result.number for result in world.service.results(C1)] == [1, 2]
@@ -51,7 +53,7 @@ async def test_a_response_that_is_not_utf_8_ends_its_command_only(world: World) 
     message = session_pb2.FromVehicle(updates=[response(C1, 1, '{"a":"??"}'), response(C2, 1)])
     await vehicle.send(message.SerializeToString().replace(b"??", b"\xff\xfe"))
     outcome = await _failed_with(world, C1)
-    assert "UTF-8" in outcome.message
+    assert outcome.unreadable == 'not UTF-8: {"a":"\\xff\\xfe"}'
     await vehicle.finish(C2, 2)
     await until(lambda: C2 in vehicle.closed)
 

@@ -514,10 +514,10 @@ class Evidence(_message.Message):
     attempt: _builtins.int
     number: _builtins.int
     kind: _builtins.str
-    """"response", "progress" or "outcome"."""
+    """"response", "progress", "outcome" or "unreadable" (what the vehicle said, as text)."""
     body: _builtins.str
     reason: _builtins.str
-    """Why it was not recorded: "after_end", "older_attempt"."""
+    """Why it does not count: "after_end", "older_attempt", "unreadable"."""
     received_at_us: _builtins.int
     def __init__(
         self,

@@ -707,12 +707,15 @@ class Outcome(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     NRC_FIELD_NUMBER: _builtins.int
     DISPATCH_NUMBER_FIELD_NUMBER: _builtins.int
+    UNREADABLE_FIELD_NUMBER: _builtins.int
     kind: Global___Outcome.Kind.ValueType
     code: _builtins.str
     message: _builtins.str
     nrc: _builtins.int
     dispatch_number: _builtins.int
     """NOT_HANDED_OVER: the dispatch it speaks of, because such an attempt is made again under the same number."""
+    unreadable: _builtins.str
+    """What the vehicle said and nobody could read, as text; kept as evidence."""
     def __init__(
         self,
         *,
@@ -721,10 +724,11 @@ class Outcome(_message.Message):
         message: _builtins.str = ...,
         nrc: _builtins.int = ...,
         dispatch_number: _builtins.int = ...,
+        unreadable: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "dispatch_number", b"dispatch_number", "kind", b"kind", "message", b"message", "nrc", b"nrc"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "dispatch_number", b"dispatch_number", "kind", b"kind", "message", b"message", "nrc", b"nrc", "unreadable", b"unreadable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

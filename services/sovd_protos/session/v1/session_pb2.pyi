@@ -480,11 +480,14 @@ class Finished(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     NRC_FIELD_NUMBER: _builtins.int
+    UNREADABLE_FIELD_NUMBER: _builtins.int
     kind: Global___Finished.Kind.ValueType
     code: _builtins.str
     """Stable code when not completed: "NEGATIVE_RESPONSE", "UNSUPPORTED_COMMAND", "ALREADY_EXECUTED", …"""
     message: _builtins.str
     nrc: _builtins.int
+    unreadable: _builtins.str
+    """What an agent's vehicle said and the agent could not read, as text."""
     def __init__(
         self,
         *,
@@ -492,10 +495,11 @@ class Finished(_message.Message):
         code: _builtins.str = ...,
         message: _builtins.str = ...,
         nrc: _builtins.int = ...,
+        unreadable: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "kind", b"kind", "message", b"message", "nrc", b"nrc"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "kind", b"kind", "message", b"message", "nrc", b"nrc", "unreadable", b"unreadable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -14,7 +14,6 @@ from vehicle_links.doip.decoding import (
     dtcs,
     extended_data_records,
     fault_details,
-    quoted,
     snapshot_records,
 )
 from vehicle_links.doip.descriptions import RAW
@@ -91,8 +90,11 @@ def test_identification_is_shown_as_text_and_other_data_as_bytes() -> None:
     assert "value" not in data_value(0x10, 0xF190, b"\x62\xf1\x90\xff\xfe\x00")
 
 
-def test_a_long_answer_is_quoted_by_its_beginning() -> None:
-    assert quoted(b"\xab" * 301) == "0x" + "AB" * 300 + "… (301 bytes)"
+def test_the_beginning_of_a_long_answer_is_shown_and_all_of_it_kept() -> None:
+    refused = BadAnswer("is long", b"\xab" * 65_536)
+    assert refused.message.endswith(": 0x" + "AB" * 300 + "… (65536 bytes)")
+    assert refused.unreadable == "0x" + "AB" * 65_536
+    assert BadAnswer("", b"\xab" * 65_537).unreadable == "0x" + "AB" * 65_536 + "… (65537 bytes)"
 
 
 SIZES = st.dictionaries(st.integers(0, 0xFFFF), st.integers(0, 8), max_size=8)

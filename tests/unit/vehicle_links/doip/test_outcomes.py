@@ -141,8 +141,19 @@ async def test_garbage_fails_the_command_with_its_bytes_and_nothing_else(bench: 
     _, outcome = await bench.run(name)
     assert (outcome.kind, outcome.code) == (Outcome.FAILED, "BAD_VEHICLE_RESPONSE")
     assert "0x00BADBAD" in outcome.message
+    assert ("it may or may not have taken effect" in outcome.message) == (name == "ClearDTC")
+    assert outcome.unreadable == "0x00BADBAD"
     await bench.completed(name)
     assert bench.sessions == 1
+
+
+async def test_of_a_long_answer_that_makes_no_sense_every_byte_is_kept(bench: Bench) -> None:
+    garbage = b"\x59\x02" + random.Random(1).randbytes(20_000)
+    bench.witness.spoil = lambda answer: garbage
+    _, outcome = await bench.run("ReadDTC")
+    assert (outcome.kind, outcome.code) == (Outcome.FAILED, "BAD_VEHICLE_RESPONSE")
+    assert outcome.unreadable == f"0x{garbage.hex().upper()}"
+    assert len(outcome.message) < 1000
 
 
 CORRUPTIONS = {
@@ -168,6 +179,17 @@ async def test_corrupted_messages_end_the_connection_and_not_more(
     bench.relay.corrupt.clear()
     await bench.redialled(sessions)
     await bench.completed("ClearDTC")
+
+
+@pytest.mark.parametrize(
+    ("corruption", "kept"), [("header", "0x00FD8002"), ("huge length", "0x02FD8002FFFFFFFF"), ("too short", "0x00")]
+)
+async def test_what_ended_the_connection_is_kept_with_the_command(bench: Bench, corruption: str, kept: str) -> None:
+    await bench.completed("ReadDTC")
+    bench.relay.corrupt["down"] = CORRUPTIONS[corruption]
+    outcome = await bench.outcome(await bench.dispatch("ClearDTC"))
+    assert outcome.kind == Outcome.LOST
+    assert outcome.unreadable.startswith(kept)
 
 
 async def test_slow_bytes_are_no_trouble(bench: Bench) -> None:

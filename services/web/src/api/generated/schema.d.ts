@@ -1064,7 +1064,7 @@ export interface components {
             evidence_id: number;
             /**
              * Kind
-             * @description response, progress or outcome
+             * @description response, progress, outcome or unreadable
              */
             kind: string;
             /**
@@ -1074,7 +1074,7 @@ export interface components {
             number: number;
             /**
              * Reason
-             * @description Why it does not count: after_end or older_attempt.
+             * @description Why it does not count: after_end, older_attempt or unreadable.
              */
             reason: string;
             /** Received At */

@@ -20,8 +20,8 @@ import { AnswersPanel } from './AnswersPanel';
 import { CommandActions } from './CommandActions';
 import { CommandFacts } from './CommandFacts';
 import { currentState } from './currentState';
+import { Evidence } from './Evidence';
 import { HeldBackNotice } from './HeldBackNotice';
-import { LateResults } from './LateResults';
 import { OutcomeNotice } from './OutcomeNotice';
 import { Timeline } from './Timeline';
 
@@ -58,7 +58,7 @@ function FollowedCommand({ command }: { command: Command }) {
         <Section title="Command">
           <CommandFacts command={command} />
         </Section>
-        {state.ended && <LateResults commandId={command.command_id} />}
+        {state.ended && <Evidence commandId={command.command_id} />}
       </Stack>
     </>
   );

@@ -1,3 +1,4 @@
+import Box from '@mui/material/Box';
 import Table from '@mui/material/Table';
 import TableBody from '@mui/material/TableBody';
 import TableCell from '@mui/material/TableCell';
@@ -25,16 +26,18 @@ const evidenceQuery = (commandId: string) =>
 const REASONS: Readonly<Record<string, string>> = {
   after_end: 'after the end',
   older_attempt: 'from an older attempt',
+  unreadable: 'could not be read',
 };
 
-/** What came too late to count. Nothing at all, for most commands. */
-export function LateResults({ commandId }: { commandId: string }) {
+/** What came and does not count. Nothing at all, for most commands. */
+export function Evidence({ commandId }: { commandId: string }) {
   const { data } = useQuery(evidenceQuery(commandId));
   if (data === undefined || data.items.length === 0) return null;
   return (
-    <Section title="Late results">
+    <Section title="Evidence">
       <Typography variant="body2" color="textSecondary" sx={{ px: 2, pt: 1.5 }}>
-        The vehicle sent these after the command had ended or was tried again. They are kept, and change nothing.
+        What the vehicle sent that could not be read, or that came after the command had ended or was tried again. It is
+        kept, and changes nothing.
         {data.next_cursor !== null && ` The first ${data.items.length} are shown.`}
       </Typography>
       <TableContainer>
@@ -43,7 +46,7 @@ export function LateResults({ commandId }: { commandId: string }) {
             <TableRow>
               <TableCell>Received</TableCell>
               <TableCell>Attempt</TableCell>
-              <TableCell>Why late</TableCell>
+              <TableCell>Why it does not count</TableCell>
               <TableCell>What</TableCell>
             </TableRow>
           </TableHead>
@@ -56,7 +59,9 @@ export function LateResults({ commandId }: { commandId: string }) {
                 <TableCell>{item.attempt}</TableCell>
                 <TableCell>{REASONS[item.reason] ?? item.reason}</TableCell>
                 <TableCell>
-                  {item.kind}: <Code>{cellText(item.body)}</Code>
+                  <Box role="region" aria-label={item.kind} tabIndex={0} sx={{ maxHeight: '30vh', overflow: 'auto' }}>
+                    {item.kind}: <Code>{cellText(item.body)}</Code>
+                  </Box>
                 </TableCell>
               </TableRow>
             ))}
