@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 from zipfile import ZipFile
 
-from vehicle_simulator.data_identifiers import DataIdentifier
+from vehicle_simulator.data_identifiers import IDENTIFICATION, DataIdentifier
 from vehicle_simulator.ecus import EcuType
 from vehicle_simulator.routines import Routine
 
@@ -53,7 +53,7 @@ class _Layer:
         self._type = ecu_type
         self._name = name
         self._dtc_text = dtc_text
-        self._data = [*ecu_type.data.values(), _PART_NUMBER]
+        self._data = [*ecu_type.data.values(), *IDENTIFICATION.values()]
 
     def container(self, address: int | None, variants: list[tuple[str, str]]) -> str:
         return (
@@ -68,11 +68,12 @@ class _Layer:
 
     def _base(self, address: int | None) -> str:
         comparams = "" if address is None else _comparam(address)
-        units = {one.unit for one in self._data if one.unit}
+        units = {one.unit for one in self._data if one.unit} | {_SECONDS}
         return (
             f'<BASE-VARIANT ID="BV"><SHORT-NAME>{self._name}</SHORT-NAME><DIAG-DATA-DICTIONARY-SPEC>'
             f"<DTC-DOPS>{self._dtcs()}</DTC-DOPS>"
-            f"<DATA-OBJECT-PROPS>{''.join(map(_dop, self._data))}{_STATUS_DOP}</DATA-OBJECT-PROPS>"
+            f"<DATA-OBJECT-PROPS>{''.join(map(_dop, self._data))}{_OTHER_DOPS}</DATA-OBJECT-PROPS>"
+            f"{_RECORDS}"
             f"<UNIT-SPEC><UNITS>{''.join(map(_unit, sorted(units)))}</UNITS></UNIT-SPEC>"
             "</DIAG-DATA-DICTIONARY-SPEC>"
             f"<DIAG-COMMS>{''.join(self._services())}</DIAG-COMMS>"
@@ -98,44 +99,78 @@ class _Layer:
             yield _service(f"Read_{one.name}")
             if one.writable:
                 yield _service(f"Write_{one.name}")
-        for routine in self._type.routines.values():
-            yield _service(f"Start_{routine.name}")
+        for action, routine in self._actions():
+            yield _service(f"{action}_{routine.name}")
+        yield _service("Read_extendedData")
 
     def _requests(self) -> Iterable[str]:
         for one in self._data:
             yield _message("REQUEST", f"RQ_Read_{one.name}", _constants(0x22, one.id))
             if one.writable:
                 yield _message("REQUEST", f"RQ_Write_{one.name}", _constants(0x2E, one.id) + _value(one, 3))
-        for routine in self._type.routines.values():
-            yield _message("REQUEST", f"RQ_Start_{routine.name}", _routine(0x31, routine))
+        for action, routine in self._actions():
+            parameters = _PARAMETERS if action == "Start" and routine.parameter_bytes else ""
+            yield _message("REQUEST", f"RQ_{action}_{routine.name}", _routine(0x31, action, routine) + parameters)
+        record = _parameter("record", 5, "DOP_byte")
+        yield _message("REQUEST", "RQ_Read_extendedData", _report(0x19) + _parameter("DTC", 2, "DTCS") + record)
 
     def _responses(self) -> Iterable[str]:
         for one in self._data:
             yield _message("POS-RESPONSE", f"PR_Read_{one.name}", _constants(0x62, one.id) + _value(one, 3))
             if one.writable:
                 yield _message("POS-RESPONSE", f"PR_Write_{one.name}", _constants(0x6E, one.id))
-        for routine in self._type.routines.values():
-            status = _parameter("status", 4, "DOP_routineStatus")
-            yield _message("POS-RESPONSE", f"PR_Start_{routine.name}", _routine(0x71, routine) + status)
+        for action, routine in self._actions():
+            returned = _parameter("status", 4, "DOP_status")
+            if action == "Results" or (action == "Start" and not routine.duration_s):
+                returned += _parameter("score", 5, f"DOP_score{len(routine.results)}")
+            yield _message("POS-RESPONSE", f"PR_{action}_{routine.name}", _routine(0x71, action, routine) + returned)
+        fault = _parameter("DTC", 2, "DTCS") + _parameter("statusOfDTC", 5, "DOP_byte")
+        records = _parameter("records", 6, "FIELD_records")
+        yield _message("POS-RESPONSE", "PR_Read_extendedData", _report(0x59) + fault + records)
+
+    def _actions(self) -> Iterable[tuple[str, Routine]]:
+        return ((action, routine) for routine in self._type.routines.values() for action in _ACTIONS)
 
 
-_PART_NUMBER = DataIdentifier(0xF187, "vehicleManufacturerSparePartNumber", "text", 10)
+_PART_NUMBER = IDENTIFICATION[0xF187]
 _IDENTICAL = "<COMPU-METHOD><CATEGORY>IDENTICAL</CATEGORY></COMPU-METHOD>"
 _CODED = (
     '<DIAG-CODED-TYPE BASE-DATA-TYPE="A_UINT32" xsi:type="STANDARD-LENGTH-TYPE">'
     "<BIT-LENGTH>{}</BIT-LENGTH></DIAG-CODED-TYPE>"
 )
-_STATES = "".join(
-    f"<COMPU-SCALE><LOWER-LIMIT>{number}</LOWER-LIMIT><UPPER-LIMIT>{number}</UPPER-LIMIT>"
-    f"<COMPU-CONST><VT>{state}</VT></COMPU-CONST></COMPU-SCALE>"
-    for number, state in enumerate(("completed", "running", "stopped"))
-)
-_STATUS_DOP = (
-    '<DATA-OBJECT-PROP ID="DOP_routineStatus"><SHORT-NAME>DOP_routineStatus</SHORT-NAME><COMPU-METHOD>'
-    "<CATEGORY>TEXTTABLE</CATEGORY><COMPU-INTERNAL-TO-PHYS><COMPU-SCALES>"
-    f"{_STATES}</COMPU-SCALES></COMPU-INTERNAL-TO-PHYS></COMPU-METHOD>{_CODED.format(8)}"
-    '<PHYSICAL-TYPE BASE-DATA-TYPE="A_UNICODE2STRING"/></DATA-OBJECT-PROP>'
-)
+_ACTIONS = {"Start": 0x01, "Stop": 0x02, "Results": 0x03}
+
+
+def _structure(name: str, parameters: str) -> str:
+    return f'<STRUCTURE ID="ST_{name}"><SHORT-NAME>{name}</SHORT-NAME><PARAMS>{parameters}</PARAMS></STRUCTURE>'
+
+
+def _case(number: int, name: str) -> str:
+    return (
+        f'<CASE><SHORT-NAME>{name}</SHORT-NAME><STRUCTURE-REF ID-REF="ST_{name}"/>'
+        f"<LOWER-LIMIT>{number}</LOWER-LIMIT><UPPER-LIMIT>{number}</UPPER-LIMIT></CASE>"
+    )
+
+
+def _number_dop(name: str, bits: int, unit: str = "") -> str:
+    return (
+        f'<DATA-OBJECT-PROP ID="DOP_{name}"><SHORT-NAME>DOP_{name}</SHORT-NAME>{_IDENTICAL}{_CODED.format(bits)}'
+        f'<PHYSICAL-TYPE BASE-DATA-TYPE="A_UINT32"/>{_unit_ref(unit)}</DATA-OBJECT-PROP>'
+    )
+
+
+def _table_dop(name: str, texts: Iterable[str], first: int) -> str:
+    scales = "".join(
+        f"<COMPU-SCALE><LOWER-LIMIT>{number}</LOWER-LIMIT><UPPER-LIMIT>{number}</UPPER-LIMIT>"
+        f"<COMPU-CONST><VT>{text}</VT></COMPU-CONST></COMPU-SCALE>"
+        for number, text in enumerate(texts, first)
+    )
+    return (
+        f'<DATA-OBJECT-PROP ID="DOP_{name}"><SHORT-NAME>DOP_{name}</SHORT-NAME><COMPU-METHOD>'
+        f"<CATEGORY>TEXTTABLE</CATEGORY><COMPU-INTERNAL-TO-PHYS><COMPU-SCALES>{scales}</COMPU-SCALES>"
+        f"</COMPU-INTERNAL-TO-PHYS></COMPU-METHOD>{_CODED.format(8)}"
+        '<PHYSICAL-TYPE BASE-DATA-TYPE="A_UNICODE2STRING"/></DATA-OBJECT-PROP>'
+    )
 
 
 def _comparam(address: int) -> str:
@@ -166,6 +201,10 @@ def _unit_id(unit: str) -> str:
     return "UNIT_" + unit.encode().hex()
 
 
+def _unit_ref(unit: str) -> str:
+    return f'<UNIT-REF ID-REF="{_unit_id(unit)}"/>' if unit else ""
+
+
 def _dop(one: DataIdentifier) -> str:
     coded = _CODED.format(8 * one.length)
     kind, method = "A_UINT32", _IDENTICAL
@@ -185,10 +224,9 @@ def _dop(one: DataIdentifier) -> str:
             "<COMPU-DENOMINATOR><V>1</V></COMPU-DENOMINATOR></COMPU-RATIONAL-COEFFS></COMPU-SCALE></COMPU-SCALES>"
             "</COMPU-INTERNAL-TO-PHYS></COMPU-METHOD>"
         )
-    unit = f'<UNIT-REF ID-REF="{_unit_id(one.unit)}"/>' if one.unit else ""
     return (
         f'<DATA-OBJECT-PROP ID="DOP_{one.name}"><SHORT-NAME>DOP_{one.name}</SHORT-NAME>{method}{coded}'
-        f'<PHYSICAL-TYPE BASE-DATA-TYPE="{kind}"/>{unit}</DATA-OBJECT-PROP>'
+        f'<PHYSICAL-TYPE BASE-DATA-TYPE="{kind}"/>{_unit_ref(one.unit)}</DATA-OBJECT-PROP>'
     )
 
 
@@ -207,8 +245,13 @@ def _constants(service: int, identifier: int) -> str:
     return _constant("service", 0, 8, service) + _constant("identifier", 1, 16, identifier)
 
 
-def _routine(service: int, routine: Routine) -> str:
-    constants = (("service", 0, 8, service), ("control", 1, 8, 0x01), ("identifier", 2, 16, routine.id))
+def _report(service: int) -> str:
+    """0x06: extended data records."""
+    return _constant("service", 0, 8, service) + _constant("report", 1, 8, 0x06)
+
+
+def _routine(service: int, action: str, routine: Routine) -> str:
+    constants = (("service", 0, 8, service), ("control", 1, 8, _ACTIONS[action]), ("identifier", 2, 16, routine.id))
     return "".join(_constant(*one) for one in constants)
 
 
@@ -228,3 +271,28 @@ def _parameter(name: str, at: int, dop: str) -> str:
         f'<PARAM xsi:type="VALUE" SEMANTIC="DATA"><SHORT-NAME>{name}</SHORT-NAME><BYTE-POSITION>{at}</BYTE-POSITION>'
         f'<DOP-REF ID-REF="{dop}"/></PARAM>'
     )
+
+
+# What routines take and return.
+_SECONDS = "s"
+_PARAMETERS = _parameter("valve", 4, "DOP_valve") + _parameter("duration", 5, "DOP_seconds")
+_OTHER_DOPS = (
+    _table_dop("status", ("completed", "running", "stopped"), 0)
+    + _table_dop("valve", ("frontLeft", "frontRight", "rearLeft", "rearRight"), 1)
+    + _number_dop("seconds", 8, _SECONDS)
+    + _number_dop("score1", 8)
+    + _number_dop("score2", 16)
+    + _number_dop("byte", 8)
+)
+# Extended data records one after the other, each beginning with its number, which says what follows.
+_COUNTERS = {1: "occurrenceCounter", 2: "agingCounter"}
+_RECORDS = (
+    "<STRUCTURES>"
+    + "".join(_structure(name, _parameter(name, 0, "DOP_byte")) for name in _COUNTERS.values())
+    + _structure("record", _parameter("content", 0, "MUX_record"))
+    + '</STRUCTURES><END-OF-PDU-FIELDS><END-OF-PDU-FIELD ID="FIELD_records"><SHORT-NAME>records</SHORT-NAME>'
+    '<BASIC-STRUCTURE-REF ID-REF="ST_record"/></END-OF-PDU-FIELD></END-OF-PDU-FIELDS>'
+    '<MUXS><MUX ID="MUX_record"><SHORT-NAME>content</SHORT-NAME><BYTE-POSITION>1</BYTE-POSITION><SWITCH-KEY>'
+    '<BYTE-POSITION>0</BYTE-POSITION><DATA-OBJECT-PROP-REF ID-REF="DOP_byte"/></SWITCH-KEY>'
+    f"<CASES>{''.join(_case(*counter) for counter in _COUNTERS.items())}</CASES></MUX></MUXS>"
+)

@@ -52,18 +52,12 @@ _DTC = {
     "description": "A DTC: 3 bytes in hexadecimal, or as displayed (SAE J2012)",
     "examples": ["0x042011", "P0420-11"],
 }
-_BYTES = {
-    "type": "string",
-    "pattern": "^0x([0-9A-Fa-f]{2})+$",
-    "maxLength": 8192,
-    "description": "Bytes in hexadecimal",
-    "examples": ["0x0102"],
-}
 _VALUE = {
     "type": "string",
     "pattern": "^(0x([0-9A-Fa-f]{2})+|(?!0x)[^\\u0000]+)$",
     "maxLength": 8192,
-    "description": "Bytes in hexadecimal (0x…) or, where an ODX file describes the ECU (DoIP), the physical value",
+    "description": "Bytes in hexadecimal (0x…) or, where an ODX file describes them (DoIP) or the vehicle does (SOVD), "
+    "the physical value; of several a JSON object",
     "examples": ["0x0102"],
 }
 _START = {"action": "start"}
@@ -92,7 +86,9 @@ _DATA = _object(
     closed=False,
 )
 _DONE = _object(
-    {"ecuAddress": _TEXT}, {"id": _TEXT, "name": _TEXT, "raw": _TEXT, "value": {}, "unit": _TEXT}, closed=False
+    {"ecuAddress": _TEXT},
+    {"id": _TEXT, "name": _TEXT, "raw": _TEXT, "value": {}, "unit": _TEXT, "units": {}},
+    closed=False,
 )
 _FUNCTIONAL_ADDRESS = _hex("Functional address that reaches all ECUs (DoIP, 0xE000 to 0xEFFF)", "4", "0xE400") | {
     "pattern": "^0x[Ee][0-9A-Fa-f]{3}$"
@@ -195,7 +191,7 @@ _TYPES = (
                 "routineId": _ROUTINE_ID,
                 "action": {"type": "string", "enum": ["start", "stop", "requestResults"]},
             },
-            {"parameters": _BYTES},
+            {"parameters": _VALUE},
         ),
         _DONE,
         _preconditions(voltage=True, when=_START),

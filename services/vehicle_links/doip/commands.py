@@ -19,14 +19,13 @@ from vehicle_links.dialled import LINK_OUTCOMES, CommandFailed, Execution, FateU
 from vehicle_links.doip import decoding
 from vehicle_links.doip.decoding import Json, SizeNeeded, hexadecimal
 from vehicle_links.doip.descriptions import RAW, Description
-from vehicle_links.doip.ecu import EcuSession
+from vehicle_links.doip.ecu import EcuSession, Negative
 
 _READ_DTC = ReadDTCInformation.request_id()
 _BY_STATUS_MASK: int = ReadDTCInformation.Subfunction.reportDTCByStatusMask
 _SNAPSHOTS: int = ReadDTCInformation.Subfunction.reportDTCSnapshotRecordByDTCNumber
 _EXTENDED_DATA: int = ReadDTCInformation.Subfunction.reportDTCExtendedDataRecordByDTCNumber
 _ALL_RECORDS = 0xFF
-_REQUEST_OUT_OF_RANGE = 0x31
 _ACTIONS: Mapping[str, int] = {
     "start": RoutineControl.ControlType.startRoutine,
     "stop": RoutineControl.ControlType.stopRoutine,
@@ -76,7 +75,7 @@ def responses_to(
     if command_name == "RoutineControl":
         shown = about | {"id": f"0x{number(params, 'routineId'):04X}", "action": params["action"]}
         shown |= {"raw": hexadecimal(answer[4:])} if len(answer) > 4 else {}
-        return [shown | description.answer(_routine_request(params), answer)]
+        return [shown | description.routine(_routine_request(params), answer)]
     return [about]
 
 
@@ -117,15 +116,21 @@ def _read_data_request(params: Params) -> bytes:
     return read_data(number(params, "dataId"))
 
 
+def _write_beginning(params: Params) -> bytes:
+    return bytes((WriteDataByIdentifier.request_id(),)) + _two_bytes(params, "dataId")
+
+
 def _write_data_request(params: Params) -> bytes:
-    service = WriteDataByIdentifier.request_id()
-    return bytes((service,)) + _two_bytes(params, "dataId") + _bytes(params, "value")
+    return _write_beginning(params) + _bytes(params, "value")
+
+
+def _routine_beginning(params: Params) -> bytes:
+    action = _one_of(_ACTIONS, params, "action")
+    return bytes((RoutineControl.request_id(), action)) + _two_bytes(params, "routineId")
 
 
 def _routine_request(params: Params) -> bytes:
-    action = _one_of(_ACTIONS, params, "action")
-    parameters = _bytes(params, "parameters") if "parameters" in params else b""
-    return bytes((RoutineControl.request_id(), action)) + _two_bytes(params, "routineId") + parameters
+    return _routine_beginning(params) + (_bytes(params, "parameters") if "parameters" in params else b"")
 
 
 def _reset_request(params: Params) -> bytes:
@@ -137,8 +142,8 @@ def _reset_request(params: Params) -> bytes:
 
 async def _one_request(ecu: EcuSession, execution: Execution, params: Params) -> None:
     name = execution.command.command_name
-    if name == "WriteDataByID":
-        params = await _with_bytes(ecu, execution, params)
+    if name in _PHYSICAL:
+        params = await _with_bytes(ecu, execution, params, *_PHYSICAL[name])
     answer = await ecu.ask(execution, _REQUESTS[name](params))
     responses = responses_to(name, params, ecu.address, answer, await described(ecu, execution))
     for response in responses:
@@ -147,16 +152,18 @@ async def _one_request(ecu: EcuSession, execution: Execution, params: Params) ->
         await execution.respond(fault_count(ecu.address, len(responses)))
 
 
-async def _with_bytes(ecu: EcuSession, execution: Execution, params: Params) -> Params:
-    """A value that is not given in bytes is a physical one."""
-    value = params.get("value")
+async def _with_bytes(
+    ecu: EcuSession, execution: Execution, params: Params, name: str, beginning: Callable[[Params], bytes]
+) -> Params:
+    """What is not given in bytes is physical: a value, or several."""
+    value = params.get(name)
     if not isinstance(value, str) or value[:2] == "0x":
         return params
     try:
         description = await ecu.description(execution)
-        return {**params, "value": hexadecimal(description.encoded(number(params, "dataId"), value))}
+        return {**params, name: hexadecimal(description.encoded(beginning(params), value))}
     except ValueError as error:
-        raise CommandFailed("INVALID_PARAMETERS", f"value: {error}") from None
+        raise CommandFailed("INVALID_PARAMETERS", f"{name}: {error}") from None
     except FateUnknown as unknown:
         raise CommandFailed("VEHICLE_CONNECTION_LOST", f"{unknown}, before anything was written") from None
 
@@ -176,8 +183,7 @@ async def _read_details(ecu: EcuSession, execution: Execution, params: Params) -
 
 
 async def _details(ecu: EcuSession, execution: Execution, code: int) -> Json:
-    snapshots = await _record(ecu, execution, _SNAPSHOTS, code)
-    extended = await _record(ecu, execution, _EXTENDED_DATA, code)
+    snapshots, extended = await _records(ecu, execution, code)
     description = await described(ecu, execution)
     details = decoding.fault_details(ecu.address, code, snapshots, extended) | description.fault(code)
     details["snapshots"] = await _split(
@@ -187,7 +193,10 @@ async def _details(ecu: EcuSession, execution: Execution, code: int) -> Json:
         lambda data_id: _data_size(ecu, execution, data_id, description),
     )
     details["extended_data"] = await _split(
-        decoding.extended_data_records, extended, {}, lambda number: _record_size(ecu, execution, code, number)
+        partial(decoding.extended_data_records, describe=description.extended_data),
+        extended,
+        {},
+        lambda number: _record_size(ecu, execution, code, number),
     )
     return details
 
@@ -237,15 +246,20 @@ async def _matching(ecu: EcuSession, execution: Execution, text: str) -> list[in
     return found
 
 
-async def _record(ecu: EcuSession, execution: Execution, report: int, code: int, number: int = _ALL_RECORDS) -> bytes:
-    """Empty: the ECU does not know such records."""
+async def _records(ecu: EcuSession, execution: Execution, code: int) -> tuple[bytes, bytes]:
+    """Snapshots and extended data. Of one of both an ECU may know nothing (empty); of neither: its refusal comes."""
     try:
-        return await ecu.ask(execution, bytes((_READ_DTC, report)) + code.to_bytes(3, "big") + bytes((number,)))
-    except CommandFailed as failure:
-        # Of one of both an ECU may know nothing. Of neither it says so: then the DTC is not stored.
-        if failure.nrc and (failure.nrc != _REQUEST_OUT_OF_RANGE or report == _EXTENDED_DATA):
-            return b""
-        raise
+        snapshots = await _record(ecu, execution, _SNAPSHOTS, code)
+    except Negative:
+        return b"", await _record(ecu, execution, _EXTENDED_DATA, code)
+    try:
+        return snapshots, await _record(ecu, execution, _EXTENDED_DATA, code)
+    except Negative:
+        return snapshots, b""
+
+
+async def _record(ecu: EcuSession, execution: Execution, report: int, code: int, number: int = _ALL_RECORDS) -> bytes:
+    return await ecu.ask(execution, bytes((_READ_DTC, report)) + code.to_bytes(3, "big") + bytes((number,)))
 
 
 async def _split(
@@ -273,14 +287,16 @@ async def _data_size(ecu: EcuSession, execution: Execution, data_id: int, descri
         return size
     try:
         return len(await ecu.ask(execution, read_data(data_id))) - 3
-    except CommandFailed as failure:
-        if failure.nrc:
-            return 0
-        raise
+    except Negative:
+        return 0
 
 
 async def _record_size(ecu: EcuSession, execution: Execution, code: int, number: int) -> int:
-    return max(0, len(await _record(ecu, execution, _EXTENDED_DATA, code, number)) - 7)
+    """0: the ECU does not say."""
+    try:
+        return max(0, len(await _record(ecu, execution, _EXTENDED_DATA, code, number)) - 7)
+    except Negative:
+        return 0
 
 
 def _clear(code: int) -> bytes:
@@ -326,6 +342,11 @@ _REQUESTS: Mapping[str, Callable[[Params], bytes]] = {
     "WriteDataByID": _write_data_request,
     "RoutineControl": _routine_request,
     "ECUReset": _reset_request,
+}
+# The parameter that may be physical, and what of the request comes before it.
+_PHYSICAL: Mapping[str, tuple[str, Callable[[Params], bytes]]] = {
+    "WriteDataByID": ("value", _write_beginning),
+    "RoutineControl": ("parameters", _routine_beginning),
 }
 _HANDLERS: Mapping[str, Callable[[EcuSession, Execution, Params], Awaitable[None]]] = {
     "ReadDTC": _one_request,

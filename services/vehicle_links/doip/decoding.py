@@ -14,6 +14,7 @@ _QUOTED_BYTES = 300
 
 Json = dict[str, object]
 Describe = Callable[[int, bytes], Json]
+DescribeRecord = Callable[[bytes], Json]
 
 
 class BadAnswer(BadResponse):
@@ -57,8 +58,8 @@ def fault_details(address: int, code: int, snapshots: bytes, extended: bytes) ->
 def snapshot_records(answer: bytes, sizes: Mapping[int, int], describe: Describe = lambda *_: {}) -> list[Json]:
     """0x59 0x04, DTC, status; then record number, how many identifiers, and each identifier with its data.
 
-    `sizes`: bytes of data by identifier, 0 for one whose size cannot be known: then what follows stays raw. Raises
-    SizeNeeded for an identifier that is not there. `describe`: what is known of an identifier's data besides.
+    `sizes`: bytes of data by identifier, 0 for one whose size cannot be known: then what follows is the record's `raw`.
+    Raises SizeNeeded for an identifier that is not there. `describe`: what is known of an identifier's data besides.
     """
     records: list[Json] = []
     at = 6
@@ -71,8 +72,12 @@ def snapshot_records(answer: bytes, sizes: Mapping[int, int], describe: Describe
     return records
 
 
-def extended_data_records(answer: bytes, sizes: Mapping[int, int]) -> list[Json]:
-    """0x59 0x06, DTC, status; then record number and data. `sizes` as above, by record number."""
+def extended_data_records(
+    answer: bytes, sizes: Mapping[int, int], describe: DescribeRecord = lambda _: {}
+) -> list[Json]:
+    """0x59 0x06, DTC, status; then record number and data. `sizes` as above, by record number. `describe`: what is
+    known besides of a record, given as if it were alone in the answer.
+    """
     records: list[Json] = []
     at = 6
     while at < len(answer):
@@ -82,8 +87,10 @@ def extended_data_records(answer: bytes, sizes: Mapping[int, int]) -> list[Json]
         size = _size(number, sizes, len(answer) - at - 1)
         if at + 1 + size > len(answer):
             raise BadAnswer("ends within an extended data record", answer)
-        records.append({"record_number": number, "raw": hexadecimal(answer[at + 1 : at + 1 + size])})
-        at += 1 + size
+        end = at + 1 + size
+        record: Json = {"record_number": number, "raw": hexadecimal(answer[at + 1 : end])}
+        records.append(record | describe(answer[:6] + answer[at:end]))
+        at = end
     return records
 
 
@@ -106,7 +113,7 @@ def _snapshot(answer: bytes, at: int, sizes: Mapping[int, int], record: Json, de
     data: list[Json] = []
     record["data"] = data
     left = answer[at]
-    begin = at = at + 1
+    at += 1
     while left:
         if at + 2 >= len(answer):
             raise BadAnswer("ends within a snapshot record", answer)
@@ -121,7 +128,6 @@ def _snapshot(answer: bytes, at: int, sizes: Mapping[int, int], record: Json, de
         data.append(data_object(data_id, raw) | describe(data_id, raw))
         at += 2 + size
         left -= 1
-    record["raw"] = hexadecimal(answer[begin:at])
     return at
 
 

@@ -18,14 +18,18 @@ class Description(Protocol):
     def data(self, data_id: int, raw: bytes) -> Json:
         """`name`, `value` and `unit` of a data identifier, as far as they are known."""
 
-    def answer(self, request: bytes, answer: bytes) -> Json:
-        """The same of any other positive answer, whole as it came."""
+    def routine(self, request: bytes, answer: bytes) -> Json:
+        """The routine's `name`, and what it returned: `value` and `units` by name; both messages whole."""
+
+    def extended_data(self, answer: bytes) -> Json:
+        """`name`, `value` and `unit` of the one record in an answer 0x59 0x06, as far as they are known."""
 
     def data_size(self, data_id: int) -> int:
         """Bytes of a data identifier; 0: unknown, or it varies."""
 
-    def encoded(self, data_id: int, value: str) -> bytes:
-        """What is to be written for a physical value. Raises ValueError that says what is allowed."""
+    def encoded(self, request: bytes, values: str) -> bytes:
+        """What follows the beginning of a request for a physical value, or for several, as a JSON object. Raises
+        ValueError that says what is allowed."""
 
 
 class Descriptions(Protocol):
@@ -47,13 +51,16 @@ class _Raw:
     def data(self, data_id: int, raw: bytes) -> Json:
         return {}
 
-    def answer(self, request: bytes, answer: bytes) -> Json:
+    def routine(self, request: bytes, answer: bytes) -> Json:
+        return {}
+
+    def extended_data(self, answer: bytes) -> Json:
         return {}
 
     def data_size(self, data_id: int) -> int:
         return 0
 
-    def encoded(self, data_id: int, value: str) -> bytes:
+    def encoded(self, request: bytes, values: str) -> bytes:
         raise ValueError("no ODX description of this ECU is there, so bytes are needed: 0x and pairs of hex digits")
 
 

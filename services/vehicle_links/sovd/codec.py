@@ -40,6 +40,17 @@ def object_of(answer: Answer) -> Object:
     return parse_object(answer.body)
 
 
+def given(text: str) -> object:
+    """A value as a request carries it: bytes in hexadecimal without 0x; else the JSON that it is, or the text."""
+    if text[:2] == "0x":
+        return text[2:]
+    try:
+        value: object = _decode(text)
+    except (ValueError, RecursionError):
+        return text
+    return value
+
+
 def parse_object(raw: bytes) -> Object:
     try:
         value = _decode(raw.decode())

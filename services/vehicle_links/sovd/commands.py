@@ -20,6 +20,7 @@ from vehicle_links.sovd.codec import (
     execution_response,
     failure_of,
     fault_response,
+    given,
     items_of,
     matching_faults,
     object_of,
@@ -242,17 +243,14 @@ async def read_value(to: SovdCommands, execution: Execution, component: Componen
 
 async def _write_data(to: SovdCommands, execution: Execution, component: Component) -> int:
     data_id, value = execution.parameters["dataId"], execution.parameters["value"]
-    if not value.startswith("0x"):
-        raise CommandFailed("INVALID_PARAMETERS", "value: over SOVD bytes are written, 0x and pairs of hex digits")
     path = await to.directory.resource(component, "data", int(data_id, 16))
     async with to.guarded(execution, component):
         await to.prepare(component)
-        body = {"data": value.removeprefix("0x")}
+        body = {"data": given(value)}
         await to.call(execution, "PUT", path, f"writing data {data_id} of {component.name}", body)
-    written = f"0x{value.removeprefix('0x').upper()}"
-    await execution.respond(
-        {"ecuAddress": f"0x{component.address:X}", "id": f"0x{int(data_id, 16):04X}", "raw": written}
-    )
+    written = {"raw": f"0x{value[2:].upper()}"} if value[:2] == "0x" else {"value": body["data"]}
+    about = {"ecuAddress": f"0x{component.address:X}", "id": f"0x{int(data_id, 16):04X}"}
+    await execution.respond(about | written)
     return 1
 
 
@@ -272,8 +270,8 @@ async def _routine_control(to: SovdCommands, execution: Execution, component: Co
 
 
 async def _start_routine(to: SovdCommands, execution: Execution, operation: str, told: Object) -> None:
-    given = execution.parameters.get("parameters")
-    body = {} if given is None else {"parameters": given.removeprefix("0x")}
+    parameters = execution.parameters.get("parameters")
+    body = {} if parameters is None else {"parameters": given(parameters)}
     answer = await to.call(execution, "POST", f"{operation}/executions", f"starting {told['name']}", body)
     if not _is_running(answer):
         started = object_of(answer) if answer.body else {}

@@ -80,6 +80,48 @@ async def test_data_are_found_by_what_declares_their_identifier(
     assert response == {"ecuAddress": "0x10", "id": "0xF40C", **name, **expected}
 
 
+@pytest.mark.parametrize(
+    ("value", "sent", "told"),
+    [
+        ("0x0384", "0384", {"raw": "0x0384"}),
+        ("900", 900, {"value": 900}),
+        ('{"rpm": 900}', {"rpm": 900}, {"value": {"rpm": 900}}),
+        ("fast", "fast", {"value": "fast"}),
+        ("NaN", "NaN", {"value": "NaN"}),
+    ],
+)
+async def test_what_is_written_goes_as_bytes_or_as_its_server_understands_it(
+    value: str, sent: object, told: dict[str, Any]
+) -> None:
+    answers: dict[tuple[str, str], Any] = {
+        ("PUT", f"{DATA}/0x2001"): None,
+        ("POST", f"{OPERATIONS}/0x0310/executions"): {"status": "completed"},
+    }
+    async with fake_server(answers) as server, linked(server.address) as bench:
+        written = await bench.run("WriteDataByID", dataId="0x2001", value=value)
+        ran = await bench.run("RoutineControl", routineId="0x0310", action="start", parameters=value)
+    assert (written.outcome, ran.outcome) == (("completed", ""), ("completed", ""))
+    assert written.responses == [{"ecuAddress": "0x10", "id": "0x2001"} | told]
+    assert [body for _, body in server.asked("PUT", f"{DATA}/0x2001")] == [{"data": sent}]
+    assert [body for _, body in server.asked("POST", f"{OPERATIONS}/0x0310/executions")] == [{"parameters": sent}]
+
+
+async def test_nonsense_of_one_component_hides_no_other() -> None:
+    answers: dict[tuple[str, str], Any] = {
+        ("GET", "/components"): {"items": [{"id": "ecm", "name": "ECM"}, {"id": "tcm", "name": "TCM"}]},
+        ("GET", "/components/tcm"): {"id": "tcm", "name": "TCM", "variant": {"logical_address": "0x18"}},
+        ("GET", FAULTS): {"items": "all of them"},
+        ("GET", "/components/tcm/faults"): {"items": [{"code": "074100", "status": {}}]},
+    }
+    async with fake_server(answers) as server, linked(server.address) as bench:
+        attempt = await bench.run("ReadDTC", ecuAddress="0xE400")
+    assert attempt.outcome == ("failed", "BAD_VEHICLE_RESPONSE")
+    assert [response["code"] for response in attempt.responses] == ["0x074100"]
+    assert attempt.finished is not None
+    assert "that of ECM" in attempt.finished.message
+    assert attempt.finished.unreadable == '{"items": "all of them"}'
+
+
 async def test_an_answer_about_other_data_is_not_taken() -> None:
     answers = {("GET", f"{DATA}/0xF40C"): {"id": "0xF40D", "data": 5}}
     async with fake_server(answers) as server, linked(server.address) as bench:

@@ -13,6 +13,7 @@ from vehicle_links.doip import ecu as ecu_module
 from vehicle_links.doip.security import Ask
 from vehicle_simulator.data_identifiers import VIN_ID
 from vehicle_simulator.doip.uds import key_of
+from vehicle_simulator.fault_memory import FaultMemory, FaultType, StoredFault
 
 
 def seed_key(seed: bytes, level: int, vin: str, ecu_address: int) -> bytes:
@@ -50,6 +51,20 @@ async def test_details_of_what_is_not_stored(bench: Bench) -> None:
     assert (outcome.kind, outcome.code, outcome.nrc) == (Outcome.FAILED, "NEGATIVE_RESPONSE", 0x31)
     _, outcome = await bench.run("ReadDTCDetails", dtcCode="P0999")
     assert (outcome.kind, outcome.code) == (Outcome.FAILED, "DTC_NOT_STORED")
+
+
+async def test_an_ecu_may_know_snapshots_or_extended_data_only(bench: Bench) -> None:
+    refused = bytes.fromhex("7F1931")
+    for unknown, known in (("snapshots", "extended_data"), ("extended_data", "snapshots")):
+        report = {"snapshots": 4, "extended_data": 6}[unknown]
+        bench.witness.spoil = lambda answer, report=report: refused if answer[:2] == bytes((0x59, report)) else answer
+        (details,) = await bench.completed("ReadDTCDetails", dtcCode="0x042011")
+        assert details[unknown] == []
+        assert details[known]
+        assert details["status"]["raw"] == "0xAF"
+    bench.witness.spoil = lambda answer: refused if answer[:1] == b"\x59" else answer
+    _, outcome = await bench.run("ReadDTCDetails", dtcCode="0x042011")
+    assert (outcome.kind, outcome.nrc) == (Outcome.FAILED, 0x31)
 
 
 async def test_clear_one_and_all(bench: Bench) -> None:
@@ -132,6 +147,17 @@ async def test_what_no_ecu_knows_and_what_cannot_be_said_to_all(bench: Bench) ->
     assert (outcome.kind, outcome.code) == (Outcome.FAILED, "ECU_NOT_REACHABLE")
     _, outcome = await bench.run("ReadDTCDetails", ecuAddress="0xE400", dtcCode="P0420")
     assert (outcome.kind, outcome.code) == (Outcome.FAILED, "UNSUPPORTED_COMMAND")
+
+
+async def test_nonsense_of_one_ecu_hides_no_other(bench: Bench) -> None:
+    bench.vehicle.ecu(0x18).memory = FaultMemory([StoredFault(FaultType(0x074100, "", 3), 0x2F)])
+    bench.witness.spoil = lambda answer: answer[:-1] if b"\x04\x20\x11" in answer else answer
+    responses, outcome = await bench.run("ReadDTC", ecuAddress="0xE400")
+    assert (outcome.kind, outcome.code) == (Outcome.FAILED, "BAD_VEHICLE_RESPONSE")
+    assert outcome.message.startswith("ECU 0x10: ")
+    assert "042011" in outcome.unreadable
+    assert {"ecuAddress": "0x18", "code": "0x074100"}.items() <= responses[0].items()
+    assert all("count" not in response for response in responses)
 
 
 async def test_ecus_that_need_a_while_are_waited_for_and_named(bench: Bench) -> None:

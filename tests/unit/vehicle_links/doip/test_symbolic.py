@@ -21,6 +21,7 @@ async def described(worlds: Worlds, tmp_path: Path) -> AsyncIterator[Bench]:
     """A connector that has read what its folder says of the engine."""
     variants = [("ECM_2023", "A0000001"), ("ECM_2024", "A2749004")]
     write_pdx(tmp_path / "engine.pdx", ECU_TYPES[0x10], address=0x10, variants=variants)
+    write_pdx(tmp_path / "brakes.pdx", ECU_TYPES[0x28], address=0x28)
     async with bench_of(worlds, {"odx_path": tmp_path}) as bench:
         while "name" not in (await bench.completed("ReadDataByID", dataId="0xF40C"))[0]:
             pass
@@ -47,7 +48,7 @@ async def test_data_have_name_value_unit_and_bytes(described: Bench) -> None:
     (speed,) = await completed(described, "ReadDataByID", dataId="0xF40C")
     assert (speed["name"], speed["unit"]) == ("engineSpeed", "1/min")
     assert speed["value"] == int(speed["raw"], 16) * 0.25
-    (plain,) = await completed(described, "ReadDataByID", dataId="0xF199")
+    (plain,) = await completed(described, "ReadDataByID", ecuAddress="0x18", dataId="0x2101")
     assert plain.keys() == {"ecuAddress", "id", "raw"}
     streamed = await described.completed("StreamDataByID", dataIds=["0xF40D"], interval_ms=20, duration_s=0.1)
     assert all((one["name"], one["unit"]) == ("vehicleSpeed", "km/h") for one in streamed)
@@ -63,6 +64,10 @@ async def test_snapshots_are_decoded_and_need_no_further_requests(described: Ben
         ("engineSpeed", "1/min"),
         ("vehicleSpeed", "km/h"),
         ("controlModuleVoltage", "V"),
+    ]
+    assert [(one["record_number"], one["name"], one["value"]) for one in details["extended_data"]] == [
+        (record["record_number"], name, int(record["raw"], 16))
+        for record, name in zip(details["extended_data"], ("occurrenceCounter", "agingCounter"), strict=True)
     ]
     requests = [request for request, _ in described.witness.answers[asked:]]
     assert not [request for request in requests if request[0] == 0x22]
@@ -102,7 +107,27 @@ async def test_nothing_is_written_when_the_ecu_cannot_be_asked_which_it_is(world
 
 async def test_routines_are_described(described: Bench) -> None:
     (started,) = await completed(described, "RoutineControl", routineId="0x0301", action="start")
-    assert (started["raw"], started["name"], started["value"]) == ("0x01", "status", "running")
+    assert (started["raw"], started["name"], started["value"]) == ("0x01", "Start_selfTest", {"status": "running"})
+    (stopped,) = await completed(described, "RoutineControl", routineId="0x0301", action="stop")
+    assert stopped["value"] == {"status": "stopped"}
+
+
+async def test_what_a_routine_found_is_decoded(described: Bench) -> None:
+    await completed(described, "RoutineControl", routineId="0x0301", action="start")
+    described.vehicle.ecu(0x10).routines._started_at[0x0301] -= 10  # it has ended meanwhile
+    (results,) = await completed(described, "RoutineControl", routineId="0x0301", action="requestResults")
+    assert (results["raw"], results["value"]) == ("0x000064", {"status": "completed", "score": 100})
+
+
+async def test_a_routine_takes_physical_values(described: Bench) -> None:
+    bleed = {"ecuAddress": "0x28", "routineId": "0x0310", "action": "start"}
+    _, outcome = await described.run("RoutineControl", **bleed, parameters='{"valve": "rearLeft", "duration": 999}')
+    assert (outcome.kind, outcome.code) == (Outcome.FAILED, "INVALID_PARAMETERS")
+    assert "duration (uint, in s)" in outcome.message
+    assert described.witness.executed("RoutineControl") == 0
+    await completed(described, "RoutineControl", **bleed, parameters='{"valve": "rearLeft", "duration": 5}')
+    requests = [request for request, answer in described.witness.answers if request[:1] == b"\x31"]
+    assert requests[-1] == bytes.fromhex("31010310 0305")
 
 
 async def test_garbage_is_no_ones_fault(described: Bench) -> None:

@@ -46,27 +46,58 @@ def test_all_that_the_simulator_knows_is_decoded_as_the_simulator_does(
 
 
 def test_physical_values_are_encoded_as_they_are_decoded(descriptions: dict[int, EcuDescription]) -> None:
-    assert descriptions[0x10].encoded(0x2001, "900") == b"\x03\x84"
-    assert descriptions[0x10].encoded(0x2001, "0x384") == b"\x03\x84"
-    assert descriptions[0x40].encoded(0x2303, "0A0B") == b"\x0a\x0b"
+    idle_speed = bytes.fromhex("2E2001")
+    for text in ("900", "0x384", '{"idleSpeedAdaptation": 900}'):
+        assert descriptions[0x10].encoded(idle_speed, text) == b"\x03\x84"
+    assert descriptions[0x40].encoded(bytes.fromhex("2E2303"), "0A0B") == b"\x0a\x0b"
+    bleed_brakes = bytes.fromhex("31010310")
+    assert descriptions[0x28].encoded(bleed_brakes, '{"valve": "rearLeft", "duration": 5}') == b"\x03\x05"
 
 
 @pytest.mark.parametrize(
-    ("data_id", "value", "complaint"),
+    ("address", "request_", "value", "complaint"),
     [
-        (0x2001, "many", r"'many' is no value of idleSpeedAdaptation \(uint, in 1/min\)"),
-        (0x2001, "70000", "cannot be encoded using 16 bits"),
-        (0x2001, "-1", "'-1' is no value"),
-        (0x2001, "1.5", "'1.5' is no value"),
-        (0xF405, "90", "does not say how 0xF405 is written: give bytes"),
-        (0x1234, "90", "does not say how 0x1234 is written"),
+        (0x10, "2E2001", "many", r"'many' is no value of idleSpeedAdaptation \(uint, in 1/min\)"),
+        (0x10, "2E2001", "70000", "cannot be encoded using 16 bits"),
+        (0x10, "2E2001", "-1", "'-1' is no value"),
+        (0x10, "2E2001", "1.5", "'1.5' is no value"),
+        (0x10, "2E2001", "[" * 100_000, "is no value"),
+        (0x10, "2EF405", "90", "no values for a request 0x2EF405…: give bytes"),
+        (0x10, "2E1234", "90", "no values for a request 0x2E1234…"),
+        (0x10, "31010301", "90", "no values for a request 0x31010301…"),
+        (
+            0x28,
+            "31010310",
+            "5",
+            r"valve \(one of frontLeft, frontRight, rearLeft, rearRight\), duration \(uint, in s\) \(several",
+        ),
+        (0x28, "31010310", '{"valve": "rearLeft"}', "'duration'} are required"),
+        (0x28, "31010310", '{"valve": "middle", "duration": 5}', "'middle'"),
+        (0x28, "31010310", '{"valve": "rearLeft", "duration": 256}', "cannot be encoded using 8 bits"),
     ],
 )
 def test_what_cannot_be_encoded_is_told_of(
-    descriptions: dict[int, EcuDescription], data_id: int, value: str, complaint: str
+    descriptions: dict[int, EcuDescription], address: int, request_: str, value: str, complaint: str
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
-        descriptions[0x10].encoded(data_id, value)
+        descriptions[address].encoded(bytes.fromhex(request_), value)
+
+
+def test_what_a_routine_returns(descriptions: dict[int, EcuDescription]) -> None:
+    started = descriptions[0x10].routine(bytes.fromhex("31010301"), bytes.fromhex("71010301 01"))
+    assert started == {"name": "Start_selfTest", "value": {"status": "running"}}
+    results = descriptions[0x10].routine(bytes.fromhex("31030301"), bytes.fromhex("71030301 00 0064"))
+    assert results == {"name": "Results_selfTest", "value": {"status": "completed", "score": 100}}
+
+
+def test_an_extended_data_record(descriptions: dict[int, EcuDescription]) -> None:
+    def said(record: str) -> object:
+        return descriptions[0x10].extended_data(bytes.fromhex(f"5906 042011AF {record}"))
+
+    assert said("01 07") == {"name": "occurrenceCounter", "value": 7}
+    assert said("02 03") == {"name": "agingCounter", "value": 3}
+    # Not described, longer than described, shorter.
+    assert [said("03 07"), said("01 0701"), said("01 07 02 03"), said("01")] == [{}] * 4
 
 
 def test_what_is_longer_or_shorter_than_described_stays_raw(descriptions: dict[int, EcuDescription]) -> None:
@@ -88,8 +119,11 @@ def test_whatever_is_said_of_routines_and_codes(
     descriptions: dict[int, EcuDescription], request_: bytes, answer: bytes, code: int
 ) -> None:
     for description in descriptions.values():
-        json.dumps(description.answer(request_, answer), allow_nan=False)
-        json.dumps(description.answer(bytes.fromhex("31010301"), b"\x71\x01\x03\x01" + answer), allow_nan=False)
+        json.dumps(description.routine(request_, answer), allow_nan=False)
+        for action in (1, 2, 3):
+            head = bytes((action, 3, 1))
+            json.dumps(description.routine(b"\x31" + head, b"\x71" + head + answer), allow_nan=False)
+        json.dumps(description.extended_data(b"\x59\x06" + code.to_bytes(3, "big") + b"\xaf" + answer), allow_nan=False)
         json.dumps(description.fault(code), allow_nan=False)
 
 

@@ -24,11 +24,13 @@ export function FaultDetails({ body }: { body: unknown }) {
               <DataView key={position} data={data} />
             );
           })}
+          {typeof snapshot.raw === 'string' && <Code>{snapshot.raw}</Code>}
         </Box>
       ))}
       {records(body.extended_data).map((record, index) => (
         <Typography key={`extended-${index}`} variant="body2" sx={{ pb: 1 }}>
-          Extended data {cellText(record.record_number)} {cellText(record.name)} <Code>{cellText(record.raw)}</Code>
+          Extended data {cellText(record.record_number)} {cellText(record.name)} {cellText(record.value)}{' '}
+          {cellText(record.unit)} <Code>{cellText(record.raw)}</Code>
         </Typography>
       ))}
     </>
