@@ -11,7 +11,6 @@ from service_kit.uds.identification import FACTS
 from vehicle_simulator.data_identifiers import data_json, to_json
 from vehicle_simulator.ecus import ENGINE_ADDRESS, Ecu, VehicleModel
 from vehicle_simulator.failures import (
-    INCORRECT_LENGTH_OR_FORMAT,
     NOT_SAID_TO_ALL,
     SUB_FUNCTION_NOT_SUPPORTED,
     CommandFailed,
@@ -25,7 +24,7 @@ RESET_TYPES = ("hard", "keyOffOn", "soft")
 _ADDRESS = re.compile(r"0x[0-9A-Fa-f]{1,8}")
 _IDENTIFIER = re.compile(r"0x[0-9A-Fa-f]{4}")
 _MASK = re.compile(r"0x[0-9A-Fa-f]{1,2}")
-_BYTES = re.compile(r"(?:0x)?((?:[0-9A-Fa-f]{2})*)")
+_BYTES = re.compile(r"0x((?:[0-9A-Fa-f]{2})+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +106,8 @@ def _read_dtc_details(vehicle: VehicleModel, ecu: Ecu, params: Params, now: floa
 
 
 def _clear_dtc(vehicle: VehicleModel, ecu: Ecu, params: Params, now: float) -> list[str]:
-    cleared = ecu.memory.clear(_text(params, "dtcCode") if "dtcCode" in params else None)
-    return [f'{{"ecuAddress":"0x{ecu.address:X}","cleared":{cleared}}}']
+    ecu.memory.clear(_text(params, "dtcCode") if "dtcCode" in params else None)
+    return [f'{{"ecuAddress":"0x{ecu.address:X}"}}']
 
 
 def _read_data(vehicle: VehicleModel, ecu: Ecu, params: Params, now: float) -> list[str]:
@@ -117,8 +116,6 @@ def _read_data(vehicle: VehicleModel, ecu: Ecu, params: Params, now: float) -> l
 
 def _write_data(vehicle: VehicleModel, ecu: Ecu, params: Params, now: float) -> list[str]:
     data_id = int(_matching(params, "dataId", _IDENTIFIER), 16)
-    if not _text(params, "value").startswith("0x"):
-        raise _invalid("value: this vehicle takes bytes, 0x and pairs of hexadecimal digits")
     ecu.data.write(data_id, _bytes(params, "value"))
     return [_data(ecu, data_id, now)]
 
@@ -179,7 +176,7 @@ def _matching(params: Params, name: str, pattern: re.Pattern[str]) -> str:
 def _bytes(params: Params, name: str) -> bytes:
     match = _BYTES.fullmatch(_text(params, name))
     if match is None:
-        raise negative_response(INCORRECT_LENGTH_OR_FORMAT, f"{name} must be pairs of hexadecimal digits")
+        raise _invalid(f"{name}: this vehicle takes bytes, 0x and pairs of hexadecimal digits")
     return bytes.fromhex(match[1])
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from service_kit.uds.dtc import fault_object, parse_code
+from service_kit.uds.dtc import ALL_DTCS, fault_object, parse_code
 from vehicle_simulator.data_identifiers import DataIdentifier, to_json
-from vehicle_simulator.failures import INCORRECT_LENGTH_OR_FORMAT, REQUEST_OUT_OF_RANGE, negative_response
+from vehicle_simulator.failures import REQUEST_OUT_OF_RANGE, CommandFailed, negative_response
 
 _FAILED_THIS_CYCLE = 0x02
 _NOT_COMPLETED_THIS_CYCLE = 0x40
@@ -76,12 +76,11 @@ class FaultMemory:
     def details(self, address: int, code_text: str) -> list[str]:
         return [_details_json(address, self._faults[code]) for code in self._matching(code_text)]
 
-    def clear(self, code_text: str | None) -> int:
-        """Forget all, or one; how many there were."""
+    def clear(self, code_text: str | None) -> None:
+        """Forget all, or one."""
         codes = list(self._faults) if code_text is None else self._matching(code_text)
         for code in codes:
             del self._faults[code]
-        return len(codes)
 
     def begin_operation_cycle(self) -> None:
         for fault in self._faults.values():
@@ -91,8 +90,10 @@ class FaultMemory:
         try:
             wanted, mask = parse_code(code_text)
         except ValueError as error:
-            raise negative_response(INCORRECT_LENGTH_OR_FORMAT, str(error)) from None
+            raise CommandFailed("INVALID_PARAMETERS", str(error)) from None
         codes = [code for code in self._faults if code & mask == wanted]
+        if not codes and mask != ALL_DTCS:  # no ECU can be asked for it, so none has refused
+            raise CommandFailed("DTC_NOT_STORED", f"{code_text} is not stored")
         if not codes:
             raise negative_response(REQUEST_OUT_OF_RANGE, f"{code_text} is not stored")
         return codes
@@ -104,11 +105,15 @@ def _details_json(address: int, fault: StoredFault) -> str:
             **_fault_object(address, fault.type, fault.status),
             "snapshots": [_snapshot_object(snapshot) for snapshot in fault.snapshots],
             "extended_data": [
-                {"record_number": 1, "name": "occurrenceCounter", "raw": f"0x{fault.occurrences:02X}"},
-                {"record_number": 2, "name": "agingCounter", "raw": f"0x{fault.aging:02X}"},
+                _extended_data_object(1, "occurrenceCounter", fault.occurrences),
+                _extended_data_object(2, "agingCounter", fault.aging),
             ],
         }
     )
+
+
+def _extended_data_object(number: int, name: str, value: int) -> dict[str, object]:
+    return {"record_number": number, "name": name, "raw": f"0x{value:02X}", "value": value}
 
 
 def _snapshot_object(snapshot: Snapshot) -> dict[str, object]:

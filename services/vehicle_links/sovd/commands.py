@@ -214,14 +214,13 @@ async def _read_dtc_details(to: SovdCommands, execution: Execution, component: C
 
 
 async def _clear_dtc(to: SovdCommands, execution: Execution, component: Component) -> int:
-    response: Object = {"ecuAddress": f"0x{component.address:X}"}
     code = execution.parameters.get("dtcCode")
     async with to.guarded(execution, component):
         await to.prepare(component)
         paths = [f"{component.path}/faults"] if code is None else await to.fault_paths(component, code)
         for path in paths:
             await to.call(execution, "DELETE", path, f"clearing the faults of {component.name}")
-    await execution.respond(response if code is None else response | {"cleared": len(paths)})
+    await execution.respond({"ecuAddress": f"0x{component.address:X}"})
     return 1
 
 

@@ -112,10 +112,13 @@ def test_details_have_snapshots_and_extended_data(vehicle: Vehicle, code: str) -
 
 
 def test_clear_really_clears(vehicle: Vehicle) -> None:
-    assert vehicle.ask("ClearDTC") == [{"ecuAddress": "0x10", "cleared": 2}]
+    assert vehicle.ask("ClearDTC") == [{"ecuAddress": "0x10"}]
     assert vehicle.ask("ReadDTC") == [{"ecuAddress": "0x10", "count": 0}]
     assert vehicle.ask("ReadDTC", ecu="0x28")[-1]["count"] > 0
-    assert vehicle.refusal("ReadDTCDetails", dtcCode="P0420") == 0x31
+    assert vehicle.refusal("ReadDTCDetails", dtcCode="P0420-11") == 0x31
+    with pytest.raises(CommandFailed, match="P0420 is not stored") as failed:
+        vehicle.ask("ReadDTCDetails", dtcCode="P0420")
+    assert failed.value.code == "DTC_NOT_STORED"
 
 
 def test_clear_of_one_dtc_leaves_the_others(vehicle: Vehicle) -> None:
@@ -232,8 +235,8 @@ async def test_a_stream_of_something_unknown_is_refused_at_once(vehicle: Vehicle
         ("ReadDTC", "nonsense", "INVALID_PARAMETERS"),
         ("ReadDTC", {"ecuAddress": 16}, "INVALID_PARAMETERS"),
         ("ReadDTC", {"ecuAddress": "16"}, "INVALID_PARAMETERS"),
-        ("ReadDTCDetails", {"ecuAddress": "0x10", "dtcCode": "X"}, "NEGATIVE_RESPONSE"),
-        ("WriteDataByID", {"ecuAddress": "0x10", "dataId": "0xF198", "value": "0x1"}, "NEGATIVE_RESPONSE"),
+        ("ReadDTCDetails", {"ecuAddress": "0x10", "dtcCode": "X"}, "INVALID_PARAMETERS"),
+        ("WriteDataByID", {"ecuAddress": "0x10", "dataId": "0xF198", "value": "0x1"}, "INVALID_PARAMETERS"),
         ("ECUReset", {"ecuAddress": "0x10", "resetType": "gently"}, "NEGATIVE_RESPONSE"),
         ("RoutineControl", {"ecuAddress": "0x10", "routineId": "0x0203", "action": "pause"}, "NEGATIVE_RESPONSE"),
         ("StreamDataByID", {"ecuAddress": "0x10", "dataIds": []}, "INVALID_PARAMETERS"),
