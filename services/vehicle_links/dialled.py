@@ -62,10 +62,12 @@ class CommandFailed(Exception):
 
 
 class BadResponse(CommandFailed):
-    """The vehicle's answer makes no sense. The message shows its beginning, `unreadable` is all of it, as text."""
+    """The vehicle's answer makes no sense. The message shows its `beginning`, `unreadable` is all of it, as text."""
 
-    def __init__(self, message: str, unreadable: str) -> None:
-        super().__init__("BAD_VEHICLE_RESPONSE", message)
+    def __init__(self, complaint: str, beginning: str, unreadable: str) -> None:
+        super().__init__("BAD_VEHICLE_RESPONSE", f"{complaint}: {beginning}")
+        self.complaint = complaint
+        self.beginning = beginning
         self.unreadable = unreadable
 
 
@@ -319,7 +321,7 @@ async def _outcome(connection: Connection, execution: Execution, vehicle: str) -
         return None
     except BadResponse as bad:
         doubt = "; it may or may not have taken effect" if execution.begun and not execution.command.repeatable else ""
-        return End.FAILED, bad.code, bad.message + doubt, 0, bad.unreadable
+        return End.FAILED, bad.code, f"{bad.complaint}{doubt}: {bad.beginning}", 0, bad.unreadable
     except CommandFailed as failure:
         return End.FAILED, failure.code, failure.message, failure.nrc, ""
     except FateUnknown as unknown:

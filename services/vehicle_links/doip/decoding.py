@@ -21,7 +21,7 @@ class BadAnswer(BadResponse):
     """The command ends failed; the bytes are kept."""
 
     def __init__(self, complaint: str, answer: bytes) -> None:
-        super().__init__(f"The vehicle's answer {complaint}: {quoted(answer, _QUOTED_BYTES)}", quoted(answer))
+        super().__init__(f"The vehicle's answer {complaint}", quoted(answer, _QUOTED_BYTES), quoted(answer))
 
 
 class SizeNeeded(Exception):

@@ -33,7 +33,7 @@ async def run(
         try:
             responses += responses_to(name, params, ecu, answer, await described(session(ecu), execution))
         except BadResponse as bad:
-            nonsense = nonsense or BadResponse(f"ECU 0x{ecu:X}: {bad.message}", bad.unreadable)
+            nonsense = nonsense or BadResponse(f"ECU 0x{ecu:X}: {bad.complaint}", bad.beginning, bad.unreadable)
     if not positive:
         refusals = [answer[2] for answer in answers.values() if is_refusal(answer, request)]
         raise Negative(refusals[0]) if refusals else CommandFailed("ECU_NOT_REACHABLE", "no ECU answers to that")

@@ -145,7 +145,8 @@ def failure_of(error: object, what: str) -> CommandFailed:
 def bad_response(bad: BadAnswer, what: str) -> BadResponse:
     """The failure that keeps what came; its message shows the beginning, as Python writes bytes."""
     cut = f" ({len(bad.raw)} bytes)" if len(bad.raw) > _QUOTED_BYTES else ""
-    return BadResponse(f"{what}: the answer is {bad.reason}: {bad.raw[:_QUOTED_BYTES]!r}{cut}", quoted_text(bad.raw))
+    beginning = f"{bad.raw[:_QUOTED_BYTES]!r}{cut}"
+    return BadResponse(f"{what}: the answer is {bad.reason}", beginning, quoted_text(bad.raw))
 
 
 def lock_owner(*candidates: Mapping[str, Any]) -> str:

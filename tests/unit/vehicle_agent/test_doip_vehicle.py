@@ -50,6 +50,12 @@ async def test_what_makes_no_sense_fails_and_harms_nothing_else(bench: AgentBenc
     async with bench.agent():
         _, outcome = await bench.run("ReadDTC", ecuAddress="0x123456")
         assert (outcome.kind, outcome.code) == (Outcome.FAILED, "INVALID_PARAMETERS")
+        garbage = b"\x59\x02" + bytes(20_000)
+        bench.witness.spoil = lambda answer: garbage
+        _, outcome = await bench.run("ReadDTC")
+        assert (outcome.kind, outcome.code) == (Outcome.FAILED, "BAD_VEHICLE_RESPONSE")
+        assert outcome.unreadable == f"0x{garbage.hex().upper()}"
+        bench.witness.spoil = None
         await bench.completed("ReadDTC")
 
 
