@@ -2,7 +2,7 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Api } from './control';
-import { OFFLINE_VIN, VIN } from './vehicles';
+import { OFFLINE_VIN, SLOW_VIN, VIN } from './vehicles';
 import { loggedIn, openBrowser, show } from './visit';
 
 let browser: Browser;
@@ -129,6 +129,17 @@ describe('an answer of the API', () => {
     await page.goto(`/commands/${id}`);
     await page.getByText('melted').first().waitFor();
     await page.getByText('2 faults in all').waitFor();
+  });
+});
+
+describe('an answer of a vehicle', () => {
+  it('that nobody can read is shown with the command, all of it', async () => {
+    const api = await Api.logIn('engineer');
+    const { command_id: id } = await api.send(SLOW_VIN, 'ReadDTCDetails', { ecuAddress: '0x10', dtcCode: 'P0420-11' });
+    await page.goto(`/commands/${id}`);
+    const evidence = page.getByRole('region', { name: 'Evidence' });
+    await evidence.getByRole('cell', { name: 'could not be read' }).waitFor();
+    await evidence.getByText('["this is no JSON object"', { exact: true }).waitFor();
   });
 });
 

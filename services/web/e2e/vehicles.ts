@@ -10,4 +10,5 @@ export const OFFLINE_VIN = 'WBA1122334455FFEE';
 export const FAULTS = [
   `slow:vin=${SLOW_VIN},command=ReadDTC,seconds=0.3,between=0.8`,
   `slow:vin=${SLOW_VIN},command=ClearDTC,between=4`,
+  `garbage:vin=${SLOW_VIN},command=ReadDTCDetails`,
 ].join(';');
