@@ -72,10 +72,11 @@ Inbox = asyncio.Queue[Frame | ConnectionLost]
 class EntityConnection:
     """Opened by `connect`. An inbox is open for as long as somebody may ask that ECU something."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: int) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: int, version: int) -> None:
         self._reader = reader
         self._writer = writer
         self._source = source
+        self._version = version
         self._inboxes: dict[int, Inbox] = {}
         self._for_all: Inbox | None = None
         self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -107,7 +108,7 @@ class EntityConnection:
 
     def write(self, ecu: int, request: bytes) -> None:
         """At once; from here on it may arrive."""
-        self._writer.write(doip.packed(doip.DiagnosticMessage(self._source, ecu, request)))
+        self._send(doip.DiagnosticMessage(self._source, ecu, request))
 
     def break_off(self, reason: str, unreadable: str = "") -> None:
         """Everybody who waits learns of it."""
@@ -129,7 +130,7 @@ class EntityConnection:
 
     async def activate(self, activation_type: int) -> None:
         """Raises Unreachable."""
-        self._writer.write(doip.packed(doip.RoutingActivationRequest(self._source, activation_type)))
+        self._send(doip.RoutingActivationRequest(self._source, activation_type))
         try:
             async with asyncio.timeout(_ACTIVATION_SECONDS):
                 while not isinstance(answer := await self._next(), doip.RoutingActivationResponse):
@@ -145,11 +146,14 @@ class EntityConnection:
 
     # --- inside
 
+    def _send(self, message: Any) -> None:
+        self._writer.write(doip.packed(message, self._version))
+
     async def _next(self) -> Any:
         payload_type, length = doip.parse_header(await self._reader.readexactly(doip.HEADER_BYTES))
         message = doip.parse(payload_type, await self._reader.readexactly(length))
         if isinstance(message, doip.AliveCheckRequest):
-            self._writer.write(doip.packed(doip.AliveCheckResponse(self._source)))
+            self._send(doip.AliveCheckResponse(self._source))
         return message
 
     async def _read(self) -> None:
@@ -187,10 +191,12 @@ class EntityConnection:
         """An unsolicited alive check response keeps a connection open (ISO 13400-2, 9.4)."""
         while True:
             await asyncio.sleep(_KEEP_ALIVE_SECONDS)
-            self._writer.write(doip.packed(doip.AliveCheckResponse(self._source)))
+            self._send(doip.AliveCheckResponse(self._source))
 
 
-async def connect(host: str, port: int, source: int, activation_type: int) -> EntityConnection:
+async def connect(
+    host: str, port: int, source: int, activation_type: int, version: int = doip.VERSION
+) -> EntityConnection:
     """Connected, with routing activated. Raises Unreachable."""
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
@@ -200,7 +206,7 @@ async def connect(host: str, port: int, source: int, activation_type: int) -> En
     except OSError as error:
         raise Unreachable(f"{host}:{port}: {error.strerror or error}") from None
     _keep_watch(writer)
-    connection = EntityConnection(reader, writer, source)
+    connection = EntityConnection(reader, writer, source, version)
     try:
         await connection.activate(activation_type)
     except BaseException:

@@ -19,11 +19,12 @@ _TRY_SECONDS = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A DoIP entity that answered or announced itself."""
+    """A DoIP entity that answered or announced itself. `version`: of the protocol that it speaks."""
 
     host: str
     vin: str
     logical_address: int
+    version: int
 
 
 async def identify(host: str, port: int) -> Entity | None:
@@ -52,7 +53,7 @@ async def _ask(request: Any, address: tuple[str, int], *, to_one: bool) -> Entit
         return None
     try:
         for _ in range(_TRIES):
-            transport.sendto(doip.packed(request), None if to_one else address)
+            transport.sendto(doip.packed(request, doip.ANY_VERSION), None if to_one else address)
             with suppress(TimeoutError):
                 return await asyncio.wait_for(asyncio.shield(heard), _TRY_SECONDS)
     except OSError:
@@ -81,7 +82,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         try:
             message = doip.parse_datagram(data)
             if isinstance(message, doip.IdentificationResponse):
-                self._on_entity(_entity(str(addr[0]), cast("Any", message)))
+                self._on_entity(_entity(str(addr[0]), cast("Any", message), data[0]))
         except (doip.BadMessage, ValueError) as bad:
             _log.info("bad_datagram", sender=str(addr[0]), reason=str(bad))
 
@@ -90,6 +91,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._on_entity(None)
 
 
-def _entity(host: str, message: Any) -> Entity:
+def _entity(host: str, message: Any, version: int) -> Entity:
     vin = message._vin  # the property fails on what is no ASCII
-    return Entity(host, bytes(vin).decode("ascii", "replace"), message.logical_address)
+    known = doip.VERSION if version == doip.ANY_VERSION else version
+    return Entity(host, bytes(vin).decode("ascii", "replace"), message.logical_address, known)

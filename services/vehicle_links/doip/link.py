@@ -16,7 +16,8 @@ from vehicle_links.doip import commands, functional, scan
 from vehicle_links.doip.descriptions import Descriptions, NoDescriptions
 from vehicle_links.doip.ecu import EcuSession
 from vehicle_links.doip.entity import EntityConnection, connect
-from vehicle_links.doip.identification import discover, identify
+from vehicle_links.doip.identification import Entity, discover, identify
+from vehicle_links.doip.messages import VERSION
 from vehicle_links.doip.security import Authenticate, Security, SeedKey
 
 _log = get_logger(__name__)
@@ -82,27 +83,31 @@ class DoipDialler:
             address = parse_address(vehicle.address, self._source)
         except ValueError as error:
             raise Unreachable(str(error)) from None
-        if address.discover:
-            found = await discover(vehicle.vin, address.host, address.port)
-            if found is None:
-                raise Unreachable(f"no vehicle with this VIN answers at {address.host}:{address.port}")
-            address = replace(address, host=found.host)
-        identified = address.discover or await _is_identified(vehicle, address)
-        connection = await connect(address.host, address.port, address.source, address.activation_type)
-        if not identified:
+        entity = await (_discovered(vehicle, address) if address.discover else _identified(vehicle, address))
+        host, version = (address.host, VERSION) if entity is None else (entity.host, entity.version)
+        connection = await connect(host, address.port, address.source, address.activation_type, version)
+        if entity is None:
             _log.info(
                 "vehicle_not_identified", vin=vehicle.vin, reason="no answer to the identification request by UDP"
             )
         return DoipConnection(connection, self._security(vehicle.vin), self._descriptions)
 
 
-async def _is_identified(vehicle: DialledVehicle, address: DoipAddress) -> bool:
+async def _discovered(vehicle: DialledVehicle, address: DoipAddress) -> Entity:
+    """Raises Unreachable."""
+    found = await discover(vehicle.vin, address.host, address.port)
+    if found is None:
+        raise Unreachable(f"no vehicle with this VIN answers at {address.host}:{address.port}")
+    return found
+
+
+async def _identified(vehicle: DialledVehicle, address: DoipAddress) -> Entity | None:
     """What is meant for one vehicle must not reach another that has its network address now: raises Unreachable. An
-    entity that does not know its VIN (yet) says only zeros or only ones. False: nobody answers."""
+    entity that does not know its VIN (yet) says only zeros or only ones. None: nobody answers."""
     entity = await identify(address.host, address.port)
     if entity is not None and entity.vin.strip("\0\ufffd") and entity.vin != vehicle.vin:
         raise Unreachable(f"another vehicle answers at {address.host}:{address.port}: {entity.vin}")
-    return entity is not None
+    return None if entity is None else replace(entity, host=address.host)
 
 
 class DoipConnection:

@@ -9,7 +9,10 @@ _HEADER = struct.Struct("!BBHI")
 HEADER_BYTES = _HEADER.size
 # More than any diagnostic answer; a length beyond it is a corrupted one.
 MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
+# Of ISO 13400-2:2012, which is spoken to whoever does not say otherwise; the edition of 2019 has 0x03.
 VERSION = 0x02
+# For identification requests: whatever the entity speaks (Table 16).
+ANY_VERSION = 0xFF
 
 # Untyped upstream; the names below are all that is used of it.
 _library: Any = library
@@ -44,9 +47,9 @@ class BadMessage(Exception):
         self.raw = raw
 
 
-def packed(message: Any) -> bytes:
+def packed(message: Any, version: int = VERSION) -> bytes:
     payload: bytes = bytes(message.pack())
-    return _HEADER.pack(VERSION, VERSION ^ 0xFF, message.payload_type, len(payload)) + payload
+    return _HEADER.pack(version, version ^ 0xFF, message.payload_type, len(payload)) + payload
 
 
 def parse_header(header: bytes) -> tuple[int, int]:

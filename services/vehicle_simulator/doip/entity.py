@@ -2,7 +2,7 @@
 
 import asyncio
 import struct
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, cast
 from zlib import crc32
@@ -27,7 +27,8 @@ _UNKNOWN_SOURCE, _NO_SOCKET_LEFT, _OTHER_SOURCE, _SOURCE_ACTIVE, _UNSUPPORTED_TY
 
 
 class DoipEntity:
-    """`announce_to`: the address (and port) that hears of it at its start; None: nobody."""
+    """`announce_to`: the address (and port) that hears of it at its start; None: nobody. `versions` of the protocol are
+    understood, and the last of them is spoken."""
 
     def __init__(
         self,
@@ -37,7 +38,9 @@ class DoipEntity:
         *,
         latency_s: float = 0.0,
         announce_to: tuple[str, int] | None = None,
+        versions: Sequence[int] = (0x01, 0x03, 0x02),
     ) -> None:
+        self.versions = versions
         # Gateways know only some of those that there could be.
         self.functional_addresses = FUNCTIONAL_DOIP
         self.vin = vin
@@ -59,7 +62,7 @@ class DoipEntity:
 
     @property
     def identification(self) -> bytes:
-        return doip.identification(self.vin, LOGICAL_ADDRESS, self._eid)
+        return doip.of_version(doip.identification(self.vin, LOGICAL_ADDRESS, self._eid), self.versions[-1])
 
     async def start(self, host: str, port: int) -> None:
         """Listens on TCP and UDP with the same port; 0: a free one, kept from then on."""
@@ -108,7 +111,8 @@ class DoipEntity:
 
     def answer_datagram(self, data: bytes) -> bytes | None:
         try:
-            payload_type, length = doip.parse_header(data[: doip.HEADER_BYTES], any_version=True)
+            header = data[: doip.HEADER_BYTES]
+            payload_type, length = doip.parse_header(header, any_version=True, versions=self.versions)
         except (doip.BadHeader, struct.error):
             return doip.generic_nack(doip.GenericNack.INCORRECT_PATTERN)
         payload = data[doip.HEADER_BYTES :]
@@ -136,7 +140,7 @@ class DoipEntity:
     # --- TCP
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = _Connection(reader, writer)
+        connection = _Connection(reader, writer, self.versions)
         self._connections.add(connection)
         try:
             while await self._take(connection):
@@ -239,7 +243,8 @@ class DoipEntity:
 class _Connection:
     """One TCP connection of a tester."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, versions: Sequence[int]) -> None:
+        self._versions = versions
         self.tester: int | None = None
         self.handler = cast("asyncio.Task[None]", asyncio.current_task())
         self.alive = asyncio.Event()
@@ -247,12 +252,13 @@ class _Connection:
         self._writer = writer
 
     async def read(self) -> tuple[int, bytes]:
-        payload_type, length = doip.parse_header(await self._reader.readexactly(doip.HEADER_BYTES))
+        header = await self._reader.readexactly(doip.HEADER_BYTES)
+        payload_type, length = doip.parse_header(header, versions=self._versions)
         return payload_type, await self._reader.readexactly(length)
 
     def send(self, message: bytes) -> None:
         if not self._writer.is_closing():
-            self._writer.write(message)
+            self._writer.write(doip.of_version(message, self._versions[-1]))
 
     async def is_alive(self) -> bool:
         self.alive.clear()

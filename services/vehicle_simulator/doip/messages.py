@@ -4,6 +4,7 @@ Own code on purpose: the link that is tested with it uses a library, and a mista
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -70,10 +71,14 @@ def message(payload_type: PayloadType, payload: bytes = b"") -> bytes:
     return _HEADER.pack(_VERSION, _VERSION ^ 0xFF, payload_type, len(payload)) + payload
 
 
-def parse_header(header: bytes, *, any_version: bool = False) -> tuple[int, int]:
+def of_version(message: bytes, version: int) -> bytes:
+    return bytes((version, version ^ 0xFF)) + message[2:]
+
+
+def parse_header(header: bytes, *, any_version: bool = False, versions: Sequence[int] = _VERSIONS) -> tuple[int, int]:
     """(payload type, length); raises BadHeader."""
     version, inverse, payload_type, length = _HEADER.unpack(header)
-    known = version in _VERSIONS or (any_version and version == _DEFAULT_VERSION)
+    known = version in versions or (any_version and version == _DEFAULT_VERSION)
     if inverse != version ^ 0xFF or not known:
         raise BadHeader(GenericNack.INCORRECT_PATTERN)
     if length > MAX_PAYLOAD_BYTES:

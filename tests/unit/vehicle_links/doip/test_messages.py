@@ -19,6 +19,7 @@ from vehicle_links.dialled import DialledVehicle, Unreachable
 from vehicle_links.doip import identification
 from vehicle_links.doip import messages as doip
 from vehicle_links.doip.ecu import is_answer, is_pending, is_refusal
+from vehicle_links.doip.entity import connect
 from vehicle_links.doip.identification import identify
 from vehicle_links.doip.link import DoipAddress, DoipDialler, parse_address
 from vehicle_links.doip.security import load_function
@@ -99,6 +100,18 @@ async def test_an_entity_says_who_it_is(entity: DoipEntity) -> None:
     assert found is not None
     assert (found.vin, found.logical_address, found.host) == (VIN, LOGICAL_ADDRESS, "127.0.0.1")
     assert await identify("127.0.0.1", free_port()) is None
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "discover:127.0.0.1:{port}"])
+async def test_an_entity_of_a_newer_edition_is_spoken_to_in_its_own(address: str) -> None:
+    entity = DoipEntity(VIN, UdsServers(VehicleModel(VehicleSpec(VIN))), FaultScript(), versions=(0x03,))
+    await entity.start("127.0.0.1", 0)
+    connection = await DoipDialler(0x0E00).dial(vehicle(address.format(port=entity.port)))
+    assert entity.connections == 1
+    await connection.close()
+    with pytest.raises(Unreachable):
+        await connect("127.0.0.1", entity.port, 0x0E00, 0)
+    await entity.stop()
 
 
 async def test_a_vehicle_is_found_by_its_vin(entity: DoipEntity) -> None:
