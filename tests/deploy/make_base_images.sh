@@ -32,7 +32,7 @@ from_debian() {
   slim "$root"
 }
 
-make_python_build() { from_debian python-build python3,python3-pip,ca-certificates; }
+make_python_build() { from_debian python-build python3,python3-pip,ca-certificates,binutils; }
 make_python_runtime() {
   local python
   python=$(apt-cache depends python3-minimal | sed -n 's/.*Depends: \(python3\.[0-9]*-minimal\)/\1/p')
