@@ -35,8 +35,9 @@ test-web: $(VENV)/dev.stamp $(WEB)/dist/index.html ## The web interface's tests:
 	cd $(WEB) && npm test
 	export CHROMIUM=$$(scripts/find_browser.sh) PYTHON=$(abspath $(BIN)/python) && cd $(WEB) && npm run e2e
 
-test-deploy: $(VENV)/dev.stamp ## Build and run the images; needs a Docker engine, and says what else
-	$(BIN)/pytest tests/deploy/check_images.py $(ARGS)
+test-deploy: $(VENV)/dev.stamp ## Build the images and run them, with compose and under systemd; needs a Docker engine, and says what else
+	docker compose version > /dev/null 2>&1 || scripts/install_tools.sh $(TOOLS)/bin $(BIN)/python docker-compose
+	$(BIN)/pytest tests/deploy/check_*.py $(ARGS)
 
 check: $(VENV)/dev.stamp $(WEB)/dist/index.html ## Lint, types, layers, generated code, pins, what must not be committed
 	$(BIN)/ruff check .

