@@ -4,6 +4,7 @@ Whoever sends the load never logs in again: an access token that is not taken an
 """
 
 import asyncio
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import gateway.storage
 from service_kit.database import downgrade, upgrade
 from tests.chaos.test_kill_and_restart import QUICK, off, under_load
 from tests.support.local_servers import free_port
+from tests.support.servers import PostgresServer, RabbitServer, RedisServer
 from tests.support.system import ENGINEER, SERVICE_TOKEN, System, running
 from tests.support.waiting import wait_for
 
@@ -39,23 +41,6 @@ async def roll(system: System, name: str, **environment: str) -> None:
     process.environment.update(environment)
     process.start()
     await off(system.wait_until_ready)
-
-
-async def test_a_rolling_restart_of_every_service(
-    postgres_url: str, rabbitmq_url: str, redis_url: str, tmp_path: Path
-) -> None:
-    servers = (postgres_url, rabbitmq_url, redis_url)
-    system = System(*servers, tmp_path, vehicles=6, connectors=2, command_services=2, **SETTINGS)
-    services = [name for name in system.processes if not name.startswith("vehicle_simulator")]
-    assert len(services) == 5
-
-    async def roll_all() -> None:
-        for name in services:
-            await roll(system, name)
-
-    with running(system):
-        ends = await under_load(system, roll_all, USERS)
-    assert set(ends) <= ALL_WELL, ends
 
 
 async def test_a_migration(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,29 +88,52 @@ async def test_a_rotation_of_the_secret_that_signs_tokens(system: System) -> Non
     assert set(ends) <= ALL_WELL, ends
 
 
-async def test_a_rotation_of_the_service_token(
-    postgres_url: str, rabbitmq_url: str, redis_url: str, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def replicated(
+    postgres_server: PostgresServer,
+    rabbitmq_server: RabbitServer,
+    redis_server: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[System]:
+    """With two command services and two connectors."""
+    for server in (postgres_server, rabbitmq_server, redis_server):
+        server.ensure_running()
+    servers = (postgres_server.new_database(), rabbitmq_server.new_vhost(), redis_server.url)
+    directory = tmp_path_factory.mktemp("replicated")
+    with running(System(*servers, directory, vehicles=6, connectors=2, command_services=2, **SETTINGS)) as system:
+        yield system
+
+
+async def test_a_rolling_restart_of_every_service(replicated: System) -> None:
+    services = [name for name in replicated.processes if not name.startswith("vehicle_simulator")]
+    assert len(services) == 5
+
+    async def roll_all() -> None:
+        for name in services:
+            await roll(replicated, name)
+
+    ends = await under_load(replicated, roll_all, USERS)
+    assert set(ends) <= ALL_WELL, ends
+
+
+async def test_a_rotation_of_the_service_token(replicated: System) -> None:
     """announce, switch, retire: who checks the token, who shows it, who checks it; nobody is refused."""
-    servers = (postgres_url, rabbitmq_url, redis_url)
-    system = System(*servers, tmp_path, vehicles=6, connectors=2, command_services=2, **SETTINGS)
-    checking = [name for name in system.processes if name.startswith("command_service")]
-    showing = [name for name in system.processes if name.startswith(("gateway", "vehicle_connector"))]
+    checking = [name for name in replicated.processes if name.startswith("command_service")]
+    showing = [name for name in replicated.processes if name.startswith(("gateway", "vehicle_connector"))]
     old, new = SERVICE_TOKEN, "the-next-service-token-for-tests-only"
 
     async def give(names: list[str], **tokens: str) -> None:
         for name in names:
-            await off(partial(nobody_was_refused, system, checking))
-            await roll(system, name, **tokens)
+            await off(partial(nobody_was_refused, replicated, checking))
+            await roll(replicated, name, **tokens)
 
     async def rotate() -> None:
         await give(checking, SERVICE_TOKEN=old, SERVICE_PREVIOUS_TOKENS=new)
         await give(showing, SERVICE_TOKEN=new)
         await give(checking, SERVICE_TOKEN=new, SERVICE_PREVIOUS_TOKENS="")
 
-    with running(system):
-        ends = await under_load(system, rotate, USERS)
-        await off(partial(nobody_was_refused, system, checking))
+    ends = await under_load(replicated, rotate, USERS)
+    await off(partial(nobody_was_refused, replicated, checking))
     assert set(ends) <= ALL_WELL, ends
 
 

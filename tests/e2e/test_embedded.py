@@ -26,6 +26,7 @@ class Running:
     def __init__(self, process: "subprocess.Popen[str]", url: str, directory: Path) -> None:
         self.process = process
         self.url = url
+        self.directory = directory
         self._environment = {**os.environ, "SOVD_URL": url, "SOVD_CONFIG": str(directory / "credentials.json")}
 
     def sovd(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
@@ -76,30 +77,42 @@ def events_over_websocket(url: str, command_id: str) -> list[Any]:
         return [json.loads(event) for event in events]
 
 
-def test_a_vehicle_that_drives_is_not_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DRIVING_VEHICLES", SECOND_VIN)
-    with running(tmp_path) as system:
-        system.log_in()
-        assert "vehicle speed = 0 km/h" in system.sovd("command-types").stdout
-        clear = ("run", "ClearDTC", "--param", "ecuAddress=0x10", "--vin")
-        assert system.sovd(*clear, DEMO_VIN).returncode == 0
-        refused = system.sovd(*clear, SECOND_VIN)
-        assert refused.returncode != 0
-        assert re.search(r"PRECONDITION_FAILED: vehicle speed is \d+ km/h, must be 0 km/h", refused.stdout)
-        assert system.sovd("run", "ReadDTC", "--param", "ecuAddress=0x10", "--vin", SECOND_VIN).returncode == 0
+@pytest.fixture(scope="module")
+def shared_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """In which the second vehicle drives."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("DRIVING_VEHICLES", SECOND_VIN)
+        with running(tmp_path_factory.mktemp("system")) as system:
+            yield system
 
 
-def test_a_locked_vehicle_is_changed_by_nobody_else(tmp_path: Path) -> None:
-    with running(tmp_path) as system:
-        system.log_in("admin", "admin123")
-        assert system.sovd("vehicles", "lock", DEMO_VIN, "--minutes", "1").returncode == 0
-        system.log_in()
-        refused = system.sovd("run", "ClearDTC", "--param", "ecuAddress=0x10", "--vin", DEMO_VIN)
-        assert f"VEHICLE_LOCKED: vehicle {DEMO_VIN} is locked by admin until" in refused.stderr
-        assert system.sovd(*READ_DTC).returncode == 0
-        assert "FORBIDDEN" in system.sovd("vehicles", "unlock", DEMO_VIN, "--break").stderr
-        system.log_in("admin", "admin123")
-        assert system.sovd("vehicles", "unlock", DEMO_VIN).returncode == 0
+@pytest.fixture
+def system(shared_system: Running, tmp_path: Path) -> Running:
+    """As somebody sees it who has not logged in yet."""
+    return Running(shared_system.process, shared_system.url, tmp_path)
+
+
+def test_a_vehicle_that_drives_is_not_changed(system: Running) -> None:
+    system.log_in()
+    assert "vehicle speed = 0 km/h" in system.sovd("command-types").stdout
+    clear = ("run", "ClearDTC", "--param", "ecuAddress=0x10", "--vin")
+    assert system.sovd(*clear, DEMO_VIN).returncode == 0
+    refused = system.sovd(*clear, SECOND_VIN)
+    assert refused.returncode != 0
+    assert re.search(r"PRECONDITION_FAILED: vehicle speed is \d+ km/h, must be 0 km/h", refused.stdout)
+    assert system.sovd("run", "ReadDTC", "--param", "ecuAddress=0x10", "--vin", SECOND_VIN).returncode == 0
+
+
+def test_a_locked_vehicle_is_changed_by_nobody_else(system: Running) -> None:
+    system.log_in("admin", "admin123")
+    assert system.sovd("vehicles", "lock", DEMO_VIN, "--minutes", "1").returncode == 0
+    system.log_in()
+    refused = system.sovd("run", "ClearDTC", "--param", "ecuAddress=0x10", "--vin", DEMO_VIN)
+    assert f"VEHICLE_LOCKED: vehicle {DEMO_VIN} is locked by admin until" in refused.stderr
+    assert system.sovd(*READ_DTC).returncode == 0
+    assert "FORBIDDEN" in system.sovd("vehicles", "unlock", DEMO_VIN, "--break").stderr
+    system.log_in("admin", "admin123")
+    assert system.sovd("vehicles", "unlock", DEMO_VIN).returncode == 0
 
 
 def test_the_main_job_and_a_restart(tmp_path: Path) -> None:
@@ -134,34 +147,32 @@ def test_the_main_job_and_a_restart(tmp_path: Path) -> None:
         assert trail["intact"]
 
 
-def test_a_vehicle_that_is_away(tmp_path: Path) -> None:
-    with running(tmp_path) as system:
-        system.log_in()
-        run = ("run", "ReadDTC", "--vin", OFFLINE_VIN, "--param", "ecuAddress=0x10")
-        [command] = system.documents(*run, "--no-wait", "--json")
-        assert command["status"] == "pending"
-        assert system.sovd("cancel", command["command_id"]).stdout == "prevented\n"
-        assert system.sovd("watch", command["command_id"]).returncode == 5
-        expired = system.sovd(*run, "--expires-in", "1")
-        assert expired.returncode == 4, expired.stderr
+def test_a_vehicle_that_is_away(system: Running) -> None:
+    system.log_in()
+    run = ("run", "ReadDTC", "--vin", OFFLINE_VIN, "--param", "ecuAddress=0x10")
+    [command] = system.documents(*run, "--no-wait", "--json")
+    assert command["status"] == "pending"
+    assert system.sovd("cancel", command["command_id"]).stdout == "prevented\n"
+    assert system.sovd("watch", command["command_id"]).returncode == 5
+    expired = system.sovd(*run, "--expires-in", "1")
+    assert expired.returncode == 4, expired.stderr
 
 
-def test_bad_use_of_a_real_server(tmp_path: Path) -> None:
-    with running(tmp_path) as system:
-        assert system.sovd("vehicles").returncode == 7
-        refused = system.sovd("login", "--username", "engineer", "--password-stdin", stdin="wrong")
-        assert refused.returncode == 7
-        assert refused.stderr.startswith("sovd: INVALID_CREDENTIALS: ")
-        system.log_in()
-        given = ("--param", "ecuAddress=0x10", "--param", "statusMask=all")
-        wrong = system.sovd("run", "ReadDTC", "--vin", DEMO_VIN, *given)
-        assert wrong.returncode == 2
-        assert wrong.stderr.startswith("sovd: INVALID_PARAMETERS: ")
-        assert system.sovd("audit", "list").returncode == 7
-        for command in ("show", "watch", "cancel"):
-            unknown = system.sovd(command, "01970c3a-6f2e-7d5a-8c1b-0a4f5e6d7c8b")
-            assert (unknown.returncode, unknown.stderr.startswith("sovd: UNKNOWN_COMMAND: ")) == (2, True)
-            assert len(unknown.stderr.splitlines()) == 1
+def test_bad_use_of_a_real_server(system: Running) -> None:
+    assert system.sovd("vehicles").returncode == 7
+    refused = system.sovd("login", "--username", "engineer", "--password-stdin", stdin="wrong")
+    assert refused.returncode == 7
+    assert refused.stderr.startswith("sovd: INVALID_CREDENTIALS: ")
+    system.log_in()
+    given = ("--param", "ecuAddress=0x10", "--param", "statusMask=all")
+    wrong = system.sovd("run", "ReadDTC", "--vin", DEMO_VIN, *given)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("sovd: INVALID_PARAMETERS: ")
+    assert system.sovd("audit", "list").returncode == 7
+    for command in ("show", "watch", "cancel"):
+        unknown = system.sovd(command, "01970c3a-6f2e-7d5a-8c1b-0a4f5e6d7c8b")
+        assert (unknown.returncode, unknown.stderr.startswith("sovd: UNKNOWN_COMMAND: ")) == (2, True)
+        assert len(unknown.stderr.splitlines()) == 1
 
 
 def failed_start(*options: str, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -169,15 +180,15 @@ def failed_start(*options: str, **variables: str) -> "subprocess.CompletedProces
     return subprocess.run([*SOVD, "up", *options], env=environment, capture_output=True, text=True, check=False)
 
 
-def test_one_system_for_each_data_directory_and_port(tmp_path: Path) -> None:
-    with running(tmp_path) as system:
-        second = failed_start("--port", "0", "--data-dir", str(tmp_path / "data"))
-        assert second.returncode == 1
-        assert second.stderr.startswith(f"sovd: another sovd runs on {tmp_path}/data")
-        taken = httpx.URL(system.url).port
-        third = failed_start("--port", str(taken), "--data-dir", str(tmp_path / "other"))
-        assert third.returncode == 1
-        assert third.stderr.startswith(f"sovd: cannot listen on 127.0.0.1 port {taken}: Address already in use")
+def test_one_system_for_each_data_directory_and_port(shared_system: Running, tmp_path: Path) -> None:
+    data = shared_system.directory / "data"
+    second = failed_start("--port", "0", "--data-dir", str(data))
+    assert second.returncode == 1
+    assert second.stderr.startswith(f"sovd: another sovd runs on {data}")
+    taken = httpx.URL(shared_system.url).port
+    third = failed_start("--port", str(taken), "--data-dir", str(tmp_path / "other"))
+    assert third.returncode == 1
+    assert third.stderr.startswith(f"sovd: cannot listen on 127.0.0.1 port {taken}: Address already in use")
 
 
 @pytest.mark.parametrize(
