@@ -2,13 +2,41 @@
 
 import logging
 from collections.abc import Iterator
+from functools import cache
+from typing import Any
 
+import httpx
 import pytest
 import structlog
 
 from tests.support.servers import PostgresServer, RabbitServer, RedisServer, Servers
 
 _SERVERS = pytest.StashKey[Servers]()
+# Files whose tests share a running system, which takes seconds to start: one process runs them all.
+_SHARING = ("tests/integration/test_", "tests/integration/robustness/")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile` gives processes whole files, and here also files that belong together."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+
+    class Sharing(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return next((prefix for prefix in _SHARING if file.startswith(prefix)), file)
+
+    return Sharing(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_are_read_once() -> Iterator[None]:
+    """Every client of HTTP reads all that this machine trusts, which takes longer than most tests do."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(httpx._transports.default, "create_ssl_context", cache(httpx.create_ssl_context))
+        yield
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -180,12 +180,12 @@ class System:
         raise AssertionError("unreachable")
 
     def wait_until_ready(self, seconds: float = 60) -> None:
-        for _ in self._tries(seconds, "the gateway ready"):
-            try:
-                if httpx.get(f"{self.url}/health/ready", timeout=2).status_code == 200:
-                    return
-            except httpx.TransportError:
-                continue
+        # One client for all tries: to make one reads all certificates of this machine.
+        with httpx.Client(timeout=2) as client:
+            for _ in self._tries(seconds, "the gateway ready"):
+                with suppress(httpx.TransportError):
+                    if client.get(f"{self.url}/health/ready").status_code == 200:
+                        return
 
     def migrate(self) -> None:
         process = ManagedProcess("migrate", "sovd_cli", self._environment(), self.directory / "migrate.log", "migrate")
