@@ -10,14 +10,14 @@ WEB := services/web
 TOOLS := .tools
 HOST ?= 127.0.0.1
 PORT ?= 8000
-# Processes that share the tests.
+# Processes that share the tests, and the checks.
 WORKERS ?= 2
 # Responses in the database before the bench begins.
 HISTORY ?= 0
 EXTRAS := gateway command-service vehicle-connector odx vehicle-simulator vehicle-agent cli embedded
 CORE := services/command_service/domain/*,services/command_service/use_cases/*
 
-.PHONY: help up test test-web test-deploy check check-deploy tools format web-client protos requirements services bench bench-web screenshots images compose-up compose-down venv clean
+.PHONY: help up test test-web test-deploy check check-types check-python check-web check-deploy tools format web-client protos requirements services bench bench-web screenshots images compose-up compose-down venv clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,18 +39,24 @@ test-deploy: $(VENV)/dev.stamp ## Build the images and run them, with compose an
 	docker compose version > /dev/null 2>&1 || scripts/install_tools.sh $(TOOLS)/bin $(BIN)/python docker-compose
 	$(BIN)/pytest tests/deploy/check_*.py $(ARGS)
 
-check: $(VENV)/dev.stamp $(WEB)/dist/index.html ## Lint, types, layers, generated code, pins, what must not be committed
+check: ## Lint, types, layers, generated code, pins, what must not be committed (WORKERS=)
+	@$(MAKE) --no-print-directory --jobs $(WORKERS) --output-sync=target check-types check-deploy check-python check-web
+
+check-types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+
+check-python: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	PYTHON=$(BIN)/python scripts/check_protos.sh
 	$(BIN)/python scripts/check_requirements.py
 	scripts/check_tracked_files.sh
 	$(BIN)/shellcheck $$(git ls-files '*.sh' .ci/run)
+
+check-web: $(VENV)/dev.stamp $(WEB)/dist/index.html
 	cd $(WEB) && npm run lint && npm run check:size
 	PYTHON=$(BIN)/python scripts/check_web_client.sh
-	@$(MAKE) --no-print-directory check-deploy
 
 check-deploy: $(VENV)/dev.stamp $(TOOLS)/stamp $(TOOLS)/checkov/stamp ## The chart's README, Terraform, the pipeline (their tests are in make test)
 	$(BIN)/python scripts/chart_readme.py --check
@@ -115,8 +121,8 @@ $(TOOLS)/stamp: scripts/install_tools.sh requirements/go.txt | $(VENV)/dev.stamp
 
 # An environment of its own: checkov pins what others need in other versions.
 $(TOOLS)/checkov/stamp: requirements/checkov.txt | $(VENV)/dev.stamp
-	$(BIN)/python -m venv $(TOOLS)/checkov
-	$(TOOLS)/checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r $<
+	$(BIN)/python -m venv --without-pip $(TOOLS)/checkov
+	$(BIN)/python -m pip --python $(TOOLS)/checkov/bin/python install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r $<
 	@touch $@
 
 $(VENV)/%.stamp: requirements/%.txt requirements/build.txt pyproject.toml scripts/set_up.sh
