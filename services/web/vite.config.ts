@@ -24,6 +24,8 @@ export default defineConfig({
     setupFiles: ['src/testing/setup.ts'],
     include: ['src/**/*.test.{ts,tsx}'],
     restoreMocks: true,
+    // Vitest would leave one processor to others.
+    maxWorkers: '100%',
     // Not a matter of the code: machines that do much besides.
     testTimeout: 30_000,
   },
