@@ -1,5 +1,6 @@
 """Storage on both databases, migrated once for the session and empty for each test."""
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,12 +24,18 @@ def migrated_template(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for SQLite."""
+    path = tmp_path_factory.mktemp("command_service") / "migrated.db"
+    run_apart(migrate(f"sqlite:///{path}"))
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'commands.db'}"
-        run_apart(migrate(url))
-        yield url
+        yield f"sqlite:///{shutil.copy(request.getfixturevalue('migrated_file'), tmp_path / 'commands.db')}"
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
     server.ensure_running()
