@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,9 +12,22 @@ import structlog
 
 from tests.support.servers import PostgresServer, RabbitServer, RedisServer, Servers
 
+_TESTS = Path(__file__).parent
 _SERVERS = pytest.StashKey[Servers]()
 # Files whose tests share a running system, which takes seconds to start: one process runs them all.
 _SHARING = ("tests/integration/test_", "tests/integration/robustness/")
+# Where the services run as processes, which are not counted: counting here would only double the tests' own time.
+_PROCESSES = (
+    "chaos",
+    "deploy",
+    "e2e",
+    "integration/outages",
+    "integration/robustness",
+    "integration/test_logs",
+    "integration/test_metrics",
+    "integration/test_otlp",
+    "integration/test_prometheus",
+)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -42,6 +56,12 @@ def _certificates_are_read_once() -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SERVERS] = Servers()
     config.add_cleanup(config.stash[_SERVERS].close)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(_TESTS).as_posix().startswith(_PROCESSES):
+            item.add_marker(pytest.mark.no_cover)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
