@@ -10,8 +10,8 @@ WEB := services/web
 TOOLS := .tools
 HOST ?= 127.0.0.1
 PORT ?= 8000
-# Processes that share the tests, and the checks.
-WORKERS ?= 2
+# Processes that share the tests, which wait as often as they work; and the checks.
+WORKERS ?= 3
 # Responses in the database before the bench begins.
 HISTORY ?= 0
 EXTRAS := gateway command-service vehicle-connector odx vehicle-simulator vehicle-agent cli embedded
@@ -26,7 +26,7 @@ up: $(VENV)/embedded.stamp $(WEB)/dist/index.html ## Run everything in one proce
 	@exec $(BIN)/sovd up --host $(HOST) --port $(PORT)
 
 test: $(VENV)/dev.stamp $(TOOLS)/stamp ## All tests, on real servers, with coverage (ARGS= goes to pytest, WORKERS=)
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
 	@echo -n "coverage of the domain and the use cases, which must be 95 or more: "
 	@$(BIN)/coverage report --include='$(CORE)' --fail-under=95 --format=total
 	@$(MAKE) --no-print-directory test-web
