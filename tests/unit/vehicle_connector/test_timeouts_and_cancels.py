@@ -72,12 +72,16 @@ async def test_evidence_is_not_awaited_for_ever(worlds: Worlds) -> None:
         assert _kind(world) == Outcome.TIMED_OUT
 
 
-async def test_bad_late_answers_end_the_evidence(world: World) -> None:
+async def test_a_bad_late_answer_is_evidence_and_the_last_of_it(world: World) -> None:
     vehicle = await _handed_over(world, timeout_ms=50)
     await until(lambda: _kind(world) == Outcome.TIMED_OUT)
     await vehicle.respond(C1, 1, "no json")
     await until(lambda: C1 in vehicle.closed)
-    assert len(world.service.results(C1)) == 1
+    late = world.service.results(C1)[1].outcome
+    assert (late.kind, late.code, late.unreadable) == (Outcome.FAILED, "BAD_VEHICLE_RESPONSE", "no json")
+    await vehicle.respond(C1, 2)
+    await until(lambda: sum(credit.closed for credit in vehicle.credits) > 1)
+    assert len(world.service.results(C1)) == 2
 
 
 async def test_credit_after_a_timeout_is_in_the_vehicles_numbers(worlds: Worlds) -> None:
