@@ -61,6 +61,7 @@ class SovdHttp:
         host = parts.netloc.rpartition("@")[2]
         self._origin = f"{parts.scheme}://{host}"
         self.base = parts.path.rstrip("/")
+        self._is_closed = False
         self._headers = {"host": host, "accept-encoding": "identity"}
         if bearer_token and (parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")):
             self._headers["authorization"] = f"Bearer {bearer_token}"
@@ -74,6 +75,8 @@ class SovdHttp:
         )
 
     async def close(self) -> None:
+        """Every connection: what is under way on it, or is asked later, raises ConnectionLost."""
+        self._is_closed = True
         await self._pool.aclose()
         await self._fresh.aclose()
 
@@ -135,9 +138,7 @@ class SovdHttp:
         before_write: Callable[[], None] | None,
     ) -> AsyncIterator[httpcore.Response]:
         timeout = {"connect": _CONNECT_SECONDS, "write": _CONNECT_SECONDS, "read": read_seconds, "pool": read_seconds}
-        extensions: dict[str, Any] = {"timeout": timeout}
-        if before_write is not None:
-            extensions["trace"] = _calling(before_write)
+        extensions: dict[str, Any] = {"timeout": timeout, "trace": self._right_before_writing(before_write)}
         request_headers = list({"accept": "application/json", **self._headers, **headers}.items())
         try:
             async with pool.stream(
@@ -152,6 +153,18 @@ class SovdHttp:
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.LocalProtocolError, OSError) as error:
             raise ConnectionLost(str(error) or type(error).__name__) from error
 
+    def _right_before_writing(self, call: Callable[[], None] | None) -> Callable[[str, object], Any]:
+        """A pool that is closed forgets the connections that are just being made: those end here, unused."""
+
+        async def trace(event: str, info: object) -> None:
+            if event == "http11.send_request_headers.started":
+                if self._is_closed:
+                    raise ConnectionLost("closed")
+                if call is not None:
+                    call()
+
+        return trace
+
 
 def split_address(address: str) -> SplitResult:
     """Raises ValueError that says what is allowed."""
@@ -161,14 +174,6 @@ def split_address(address: str) -> SplitResult:
         if parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment:
             return parts
     raise ValueError("the address of a SOVD server is http://host:port/path or https://host:port/path")
-
-
-def _calling(before_write: Callable[[], None]) -> Callable[[str, object], Any]:
-    async def trace(event: str, info: object) -> None:
-        if event == "http11.send_request_headers.started":
-            before_write()
-
-    return trace
 
 
 async def _whole_answer(response: httpcore.Response) -> Answer:

@@ -42,6 +42,8 @@ class FakeServer:
     answers: dict[Key, Any]
     requests: list[tuple[str, str, Mapping[str, str], Any]] = field(default_factory=list)
     port: int = 0
+    open: int = 0
+    """Connections."""
 
     @property
     def address(self) -> str:
@@ -52,6 +54,7 @@ class FakeServer:
         return [(headers, body) for how, where, headers, body in self.requests if (how, where) == (method, path)]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open += 1
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 writer.write(await self._answer(head.decode(), reader))
@@ -59,6 +62,7 @@ class FakeServer:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.open -= 1
             writer.close()
 
     async def _answer(self, head: str, reader: asyncio.StreamReader) -> bytes:

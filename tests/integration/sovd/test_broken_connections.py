@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.sovd.bench import Attempt, Bench, address_of, bench_of, executed, linked, served
+from tests.integration.sovd.fake_server import fake_server
 from tests.integration.sovd.meddler import Meddler, Meddling, meddled
 from tests.support.waiting import until
+from vehicle_links.sovd.http import ConnectionLost, SovdHttp
 
 READ = ("ReadDataByID", {"dataId": "0xF190"})
 WRITE = ("WriteDataByID", {"dataId": "0x2001", "value": "0x0320"})
@@ -149,6 +151,24 @@ async def test_a_connection_that_was_just_closed_is_no_reason_to_give_up(ledger:
         meddler.refuse_next = 1
         assert (await bench.run(*WRITE[:1], **WRITE[1])).outcome == DONE
         assert meddler.refuse_next == 0
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+async def test_a_link_that_is_closed_leaves_no_connection_open(fresh: bool) -> None:
+    """However far it has come with what it asks: its connection may only just be made."""
+    async with fake_server({}) as server:
+        for steps in range(30):
+            http = SovdHttp(server.address)
+            asking = asyncio.create_task(http.request("GET", "/components", fresh=fresh))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await http.close()
+            with suppress(ConnectionLost):
+                await asking
+        await until(lambda: not server.open)
+        with pytest.raises(ConnectionLost):
+            await http.request("GET", "/components", fresh=fresh)
+        await until(lambda: not server.open)
 
 
 # --- the simulator's fault script
