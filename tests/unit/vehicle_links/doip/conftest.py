@@ -57,6 +57,7 @@ class Relay:
         self._left: dict[str, int | None] = {"up": None, "down": None}
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
+        self._relaying: set[asyncio.Task[None] | None] = set()
         # Replaces what comes by it, in each direction.
         self.corrupt: dict[str, Any] = {}
         self.delay_s = 0.0
@@ -72,6 +73,12 @@ class Relay:
         assert self._server is not None
         self._server.close()
         self.cut()
+        # Also those that were just being dialled: no socket is left open.
+        relaying = [task for task in self._relaying if task is not None]
+        for task in relaying:
+            task.cancel()
+        await asyncio.gather(*relaying, return_exceptions=True)
+        await asyncio.sleep(0)
 
     def cut(self) -> None:
         self.cuts += 1
@@ -84,6 +91,14 @@ class Relay:
         self._left[direction] = count
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._relaying.add(task)
+        try:
+            await self._relay(reader, writer)
+        finally:
+            self._relaying.discard(task)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
@@ -144,8 +159,8 @@ class Bench:
         await until(lambda: REGISTRY.get_sample_value("sovd_vehicles_connected") == 1, 10)
 
     async def redialled(self, sessions: int) -> None:
-        """There has been another session since there were so many."""
-        await until(lambda: self.sessions > sessions)
+        """There has been another session since there were so many, and only the last is open."""
+        await until(lambda: self.sessions > sessions and len(self.world.service.closed) == self.sessions - 1)
         await self.online()
 
     async def dispatch(self, name: str, *, timeout_ms: int = 5_000, **params: Any) -> str:

@@ -10,7 +10,7 @@ from sovd_protos.connector.v1.connector_pb2 import Outcome
 from tests.support.waiting import until
 from tests.unit.vehicle_connector.conftest import Worlds
 from tests.unit.vehicle_connector.fake_command_service import FakeCommandService
-from tests.unit.vehicle_links.doip.conftest import VIN, Bench, bench_of, dialled
+from tests.unit.vehicle_links.doip.conftest import VIN, Bench, Relay, bench_of, dialled
 from vehicle_links.doip import ecu as ecu_module
 from vehicle_simulator.fault_memory import FaultMemory, FaultType, StoredFault
 
@@ -40,19 +40,23 @@ def cuts(request: pytest.FixtureRequest) -> Any:
 
 
 async def test_a_connection_cut_between_any_two_bytes(bench: Bench, cuts: list[tuple[str, int]]) -> None:
-    kinds = set()
-    for direction, after in cuts:
-        before = bench.witness.executed("ClearDTC")
-        sessions, broken = bench.sessions, bench.relay.cuts
-        bench.relay.cut_after(direction, after)
-        outcome = await bench.outcome(await bench.dispatch("ClearDTC"))
-        check(bench, "ClearDTC", outcome, before)
-        kinds.add(outcome.kind)
-        if bench.relay.cuts == broken:  # the last byte but none: nothing was left to be cut off
-            assert outcome.kind == Outcome.COMPLETED
-            bench.relay.cut()
-        await bench.redialled(sessions)
-    assert kinds >= {Outcome.LOST, Outcome.NOT_HANDED_OVER}
+    kinds = [(await cut_off(bench, bench.relay, *cut))[0] for cut in cuts]
+    assert set(kinds) >= {Outcome.LOST, Outcome.NOT_HANDED_OVER}
+
+
+async def cut_off(bench: Bench, relay: Relay, direction: str, after: int) -> tuple["Outcome.Kind.ValueType", bool]:
+    """What became of a change whose connection was cut after so many bytes, and whether there were so many."""
+    before = bench.witness.executed("ClearDTC")
+    sessions, broken = bench.sessions, relay.cuts
+    relay.cut_after(direction, after)
+    outcome = await bench.outcome(await bench.dispatch("ClearDTC"))
+    check(bench, "ClearDTC", outcome, before)
+    was_cut = relay.cuts != broken
+    if not was_cut:  # the last byte but none: nothing was left to be cut off
+        assert outcome.kind == Outcome.COMPLETED
+        relay.cut()
+    await bench.redialled(sessions)
+    return outcome.kind, was_cut
 
 
 async def test_before_anything_left_it_goes_back_to_the_queue(bench: Bench) -> None:
