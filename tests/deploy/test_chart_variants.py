@@ -230,6 +230,34 @@ def test_vehicles_are_known_by_certificates(production: Rendered) -> None:
     assert [port["port"] for port in policy["ports"]] == [50052, 50053]
 
 
+def test_what_vehicles_are_known_by_may_come_from_aws(production: Rendered) -> None:
+    made = render(PRODUCTION, "externalSecrets.vehicleTls=true")
+    names = set(made.names("ExternalSecret")) - set(production.names("ExternalSecret"))
+    assert names == {"sovd-webapp-vehicle-tls", "sovd-webapp-vehicle-ca"}
+    for name in names:
+        external = made.get("ExternalSecret", name)["spec"]
+        assert external["target"]["name"] == name
+        assert external["secretStoreRef"]["name"] in made.names("SecretStore")
+        (mounted,) = [
+            (workload, mount["mountPath"])
+            for workload in map(made.workload, ("command-service", "vehicle-connector"))
+            for volume in workload.pod["volumes"]
+            if volume.get("secret", {}).get("secretName") == name
+            for mount in workload.container["volumeMounts"]
+            if mount["name"] == volume["name"]
+        ]
+        files = [f"{mounted[1]}/{each['secretKey']}" for each in external["data"]]
+        wanted = [value for value in mounted[0].environment(made).values() if value.startswith(f"{mounted[1]}/")]
+        assert sorted(files) == sorted(wanted)
+    without = render(
+        PRODUCTION,
+        "externalSecrets.vehicleTls=true",
+        "vehicleTls.enabled=false",
+        'vehicleConnector.plainText="tls-ended-by-proxy"',
+    )
+    assert set(without.names("ExternalSecret")) == set(production.names("ExternalSecret"))
+
+
 def test_tls_that_ends_in_front_of_the_connectors_is_said_out_loud(local: Rendered) -> None:
     arn = 'vehicleConnector.public.certificateArn="arn:aws:acm:eu-central-1:1:certificate/2"'
     answer = helm("template", PRODUCTION, arn.replace('"', ""))

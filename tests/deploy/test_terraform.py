@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.deploy.chart import NAMESPACE, ROOT, Rendered
+from tests.deploy.chart import NAMESPACE, PRODUCTION, ROOT, Rendered, render
 from tests.deploy.test_chart_renders import REQUIRED
 
 AWS = ROOT / "deploy/terraform/aws"
@@ -51,6 +51,10 @@ def test_the_role_may_read_the_secrets_that_the_chart_reads(production: Rendered
     assert named
     assert set(re.findall(r'"([a-z]+)"', named[1])) == read
     assert 'name = "sovd/${var.environment}/${each.key}"' in TEXT
+    of_vehicles = render(PRODUCTION, "externalSecrets.vehicleTls=true").of_kind("ExternalSecret")
+    more = {one["remoteRef"]["key"] for each in of_vehicles for one in each["spec"]["data"]}
+    assert {name.rpartition("/")[2] for name in more} - read == {"vehicle-ca", "vehicle-tls"}
+    assert ":secret:sovd/${var.environment}/vehicle-*" in TEXT
 
 
 def test_stores_are_open_on_the_ports_that_the_chart_opens(production: Rendered) -> None:

@@ -1,4 +1,5 @@
-"""create_aws_secrets.sh and rotate_secret.sh, with an `aws` and a `kubectl` that keep what they are told in files."""
+"""create_aws_secrets.sh, rotate_secret.sh and rotate_vehicle_authority.sh, with an `aws` and a `kubectl` that keep what
+they are told in files."""
 
 import json
 import os
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.certificates import CertificateFiles
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -197,3 +200,103 @@ def test_steps_out_of_order(filled: Cloud, step: str) -> None:
     assert ran.stderr.strip()
     assert filled.secret("jwt") == before
     assert filled.calls("kubectl").count("rollout restart") == rolled
+
+
+# --- what vehicles are known by
+
+
+def authority(directory: Path) -> Path:
+    """A folder as the scripts take it."""
+    directory.mkdir()
+    files = CertificateFiles.make(directory)
+    files.vehicle_ca.rename(directory / "vehicle-ca.pem")
+    files.vehicle_ca_key.rename(directory / "vehicle-ca.key")
+    files.server_cert.rename(directory / "connector.pem")
+    files.server_key.rename(directory / "connector.key")
+    return directory
+
+
+@pytest.fixture
+def old(filled: Cloud, tmp_path: Path) -> Path:
+    """In use."""
+    folder = authority(tmp_path / "old")
+    ran = filled.run("create_aws_secrets.sh", "staging", "eu-central-1", str(folder))
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("is there, left as it is") == 4
+    return folder
+
+
+def texts(folder: Path, *names: str) -> list[str]:
+    return [(folder / name).read_text() for name in names]
+
+
+def test_what_vehicles_are_known_by_is_kept_as_it_is_given(filled: Cloud, old: Path) -> None:
+    ca, ca_key, shown, shown_key = texts(old, "vehicle-ca.pem", "vehicle-ca.key", "connector.pem", "connector.key")
+    assert filled.secret("vehicle-ca") == {"certificate": ca, "key": ca_key}
+    assert filled.secret("vehicle-tls") == {"certificate": shown, "key": shown_key, "vehicle_authority": ca}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        ({"connector.pem": None}, "connector.pem: is no certificate"),
+        ({"vehicle-ca.key": "none"}, "vehicle-ca.key: is no private key without a passphrase"),
+        ({"connector.key": "vehicle-ca.key"}, "connector.key: is not the key of"),
+    ],
+)
+def test_what_does_not_belong_together_is_not_kept(
+    cloud: Cloud, tmp_path: Path, spoil: dict[str, str | None], complaint: str
+) -> None:
+    folder = authority(tmp_path / "folder")
+    for name, other in spoil.items():
+        text = (folder / other).read_text() if other and (folder / other).exists() else other
+        (folder / name).unlink() if text is None else (folder / name).write_text(text)
+    ran = cloud.run("create_aws_secrets.sh", "staging", "eu-central-1", str(folder))
+    assert ran.returncode == 2
+    assert complaint in ran.stderr
+    assert cloud.calls("aws") == ""
+
+
+def test_an_authority_takes_anothers_place(filled: Cloud, old: Path, tmp_path: Path) -> None:
+    new = authority(tmp_path / "new")
+    script, place = "rotate_vehicle_authority.sh", ("staging", "eu-central-1")
+    (old_ca,), (new_ca, new_key) = texts(old, "vehicle-ca.pem"), texts(new, "vehicle-ca.pem", "vehicle-ca.key")
+    shown = filled.secret("vehicle-tls")
+    for _ in range(2):  # cut off in the middle, it may be done again
+        assert filled.run(script, *place, "announce", str(new)).returncode == 0
+        assert filled.secret("vehicle-tls") == shown | {"vehicle_authority": f"{old_ca.rstrip()}\n{new_ca}"}
+        assert filled.secret("vehicle-ca")["certificate"] == old_ca
+    assert filled.run(script, *place, "retire").returncode != 0
+    assert filled.run(script, *place, "switch").returncode == 0
+    assert filled.secret("vehicle-ca") == {"certificate": new_ca, "key": new_key}
+    assert filled.run(script, *place, "retire").returncode == 0
+    assert filled.secret("vehicle-tls") == shown | {"vehicle_authority": new_ca}
+    steps = re.findall(r"annotate externalsecret \S+|rollout restart .*\(.*?\)", filled.calls("kubectl"))
+    trusted, issued = (
+        [f"annotate externalsecret sovd-webapp-{secret}", f"{restart} ({component})"]
+        for restart in ["rollout restart deployment --selector app.kubernetes.io/component in"]
+        for secret, component in (("vehicle-tls", "vehicle-connector"), ("vehicle-ca", "command-service"))
+    )
+    assert steps == [*trusted, *trusted, *issued, *trusted]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("switch",), "begin with announce"),
+        (("announce",), "the FOLDER of the new authority is missing"),
+        (("announce", "old"), "it is the authority that is used"),
+        (("explode",), "must be announce, switch or retire"),
+        (("retire", "old"), "usage: "),
+    ],
+)
+def test_an_authority_is_not_changed_by_mistake(
+    filled: Cloud, old: Path, arguments: tuple[str, ...], complaint: str
+) -> None:
+    before = filled.values()
+    given = [str(old) if argument == "old" else argument for argument in arguments]
+    ran = filled.run("rotate_vehicle_authority.sh", "staging", "eu-central-1", *given)
+    assert ran.returncode != 0
+    assert complaint in ran.stderr
+    assert filled.values() == before
+    assert "rollout" not in filled.calls("kubectl")

@@ -32,7 +32,11 @@ resource "aws_iam_role_policy" "secrets" {
 data "aws_iam_policy_document" "secrets" {
   statement {
     actions   = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]
-    resources = [for secret in data.aws_secretsmanager_secret.this : secret.arn]
+    resources = concat(
+      [for secret in data.aws_secretsmanager_secret.this : secret.arn],
+      # Those of vehicleTls, where they are kept here: they need not be there.
+      ["arn:${data.aws_partition.current.partition}:secretsmanager:${var.region}:${data.aws_caller_identity.current.account_id}:secret:sovd/${var.environment}/vehicle-*"],
+    )
   }
 }
 
