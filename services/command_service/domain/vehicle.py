@@ -40,7 +40,7 @@ def known_ecus(announced: Iterable[Ecu], scanned: Iterable[Ecu]) -> list[Ecu]:
 
 @dataclass(frozen=True, slots=True)
 class LinkProblem:
-    """Why a vehicle that must be dialled is not reached, in words for people, and since when that is so."""
+    """Why a vehicle is not reached, or was turned away as it dialled in, for people, and since when that is so."""
 
     reason: str
     since: datetime
@@ -86,9 +86,9 @@ class Vehicle:
         self.link_problem = None
 
     def not_reached(self, reason: str, now: datetime) -> bool:
-        """False when that is known, or cannot be: it has a session or is not dialled."""
+        """False when that is known, or cannot be: it has a session."""
         known = self.link_problem is not None and self.link_problem.reason == reason
-        if known or self.reachable or self.link_kind is LinkKind.SESSION:
+        if known or self.reachable:
             return False
         self.link_problem = LinkProblem(reason, since=now)
         return True

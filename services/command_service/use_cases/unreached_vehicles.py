@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from command_service.domain.vehicle import Vehicle
+from command_service.domain.vehicle import LinkKind, Vehicle
 from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
 from command_service.use_cases.ports import Storage, UnitOfWork
 
@@ -32,7 +32,8 @@ class UnreachedVehicles:
             changed = [
                 vehicle
                 for vehicle_id, vehicle in vehicles.items()
-                if dialled_by.get(vehicle_id) == latest[vehicle_id].connector_id
+                if vehicle.link_kind is not LinkKind.SESSION
+                and dialled_by.get(vehicle_id) == latest[vehicle_id].connector_id
                 and vehicle.not_reached(latest[vehicle_id].reason, now)
             ]
             await _tell_after(uow, changed, aftermath)

@@ -126,7 +126,9 @@ class VehicleIdentities:
         return certificate
 
     async def report_refused(self, presented_vin: str, fingerprint: str, claimed_vin: str) -> None:
-        """A vehicle presented its certificate and said another's VIN."""
+        """A vehicle presented its certificate and said another's VIN. Told of the former, which has proved who it is,
+        and never of the latter."""
+        aftermath = Aftermath(self._announcer, self._waker)
         async with self._storage.transaction() as uow:
             now = await uow.clock()
             certificate = (await uow.identities.by_fingerprint([fingerprint])).get(fingerprint)
@@ -138,7 +140,10 @@ class VehicleIdentities:
                 return
             details = {"certificate_vin": presented_vin, "claimed_vin": claimed_vin, "fingerprint": fingerprint}
             await uow.audit.append([about_vehicle(_REFUSED, subject, now, actor, outcome="refused", **details)])
+            reason = f"it says that it is {claimed.vin if claimed else 'one that is not registered'}"
+            await _turn_away(uow, actor.user_id, reason, aftermath)
             await uow.commit()
+        aftermath.tell()
 
     async def certificates(
         self, vehicle_id: str, limit: int, cursor: str
@@ -242,6 +247,13 @@ def _used() -> ServiceError:
 async def _locked_by_vin(uow: UnitOfWork, vin: str) -> Vehicle | None:
     found = (await uow.vehicles.by_vin([vin])).get(vin)
     return None if found is None else (await uow.vehicles.lock([found.vehicle_id])).get(found.vehicle_id)
+
+
+async def _turn_away(uow: UnitOfWork, vehicle_id: str, reason: str, aftermath: Aftermath) -> None:
+    vehicle, now = (await uow.vehicles.lock([vehicle_id])).get(vehicle_id), await uow.clock()
+    if vehicle is not None and vehicle.not_reached(f"turned away: {reason}", now):
+        await uow.vehicles.update([vehicle])
+        aftermath.vehicle_changed(vehicle, now)
 
 
 async def _has(uow: UnitOfWork, vehicle_id: str, serial: str) -> bool:

@@ -93,6 +93,7 @@ class VehicleSessions:
                     answers.append(NotFound("UNKNOWN_VEHICLE", f"no vehicle with VIN {hello.vin} is registered"))
                     continue
                 if (refusal := grounds.refusal(hello, vehicle)) is not None:
+                    _tell_of_refusal(hello, vehicle, refusal, now, aftermath)
                     answers.append(refusal)
                     continue
                 if vehicle.connector_id not in (None, hello.connector_id):
@@ -247,6 +248,15 @@ async def _grounds(uow: UnitOfWork, hellos: Sequence[Hello], vehicle_ids: Collec
     dialled_by = {} if all(map(_dials_in, hellos)) else await uow.assignments.dialled_by(vehicle_ids)
     presented = {hello.fingerprint for hello in hellos if hello.fingerprint}
     return _Grounds(dialled_by, await uow.identities.by_fingerprint(presented) if presented else {}, now)
+
+
+def _tell_of_refusal(
+    hello: Hello, vehicle: Vehicle, refusal: ServiceError, now: datetime, aftermath: Aftermath
+) -> None:
+    """A vehicle that dials in is refused for its certificate only: whoever is told of here has one with that VIN."""
+    is_its_own = _dials_in(hello) and vehicle.link_kind is LinkKind.SESSION
+    if is_its_own and vehicle.not_reached(f"turned away: {refusal.message}", now):
+        aftermath.vehicle_changed(vehicle, now)
 
 
 def _dials_in(hello: Hello) -> bool:

@@ -105,7 +105,7 @@ class LinkAnswer(ApiAnswer):
     kind: str
     address: str | None
     problem: LinkProblem | None = Field(
-        description="Why a vehicle that must be dialled is not reached, and since when that is so."
+        description="Why the vehicle is not reached, or was turned away, and since when that is so."
     )
 
 

@@ -1,5 +1,6 @@
 """Codes and certificates of vehicles, on both databases; what vehicles do with them: integration/vehicle_identity."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -169,6 +170,30 @@ async def test_a_certificate_of_another_vehicle_opens_nothing(world: World, iden
         await identities.renew("WDD00000000000000", other, certificate_request(VIN))
 
 
+async def test_a_vehicle_that_is_turned_away_is_told_of_until_it_is_let_in(
+    world: World, identities: VehicleIdentities
+) -> None:
+    vehicle_id = await world.vehicle()
+    revoked = await _enrolled(identities, vehicle_id)
+    await identities.revoke(ADMIN, vehicle_id)
+    good = await _enrolled(identities, vehicle_id)
+
+    async def problem() -> str | None:
+        found = (await world.vehicles.get(vehicle_id)).link_problem
+        return found.reason if found else None
+
+    for _ in range(2):
+        assert isinstance(await _session(world, revoked), Forbidden)
+        assert re.fullmatch("turned away: the certificate .+ is revoked; enrol anew", await problem() or "")
+    assert world.heard.vehicles == [(vehicle_id, "offline")]
+    assert isinstance(await _session(world, good), SessionOpened)
+    assert await problem() is None
+    # While it is there, another one that says it is it changes nothing.
+    (answer,) = await world.sessions.open([Hello("c1", VIN, [], fingerprint=revoked)])
+    assert isinstance(answer, Forbidden)
+    assert (await problem(), (await world.vehicles.get(vehicle_id)).reachable) == (None, True)
+
+
 async def test_a_renewed_vehicle_has_both_until_the_old_one_ends(world: World, identities: VehicleIdentities) -> None:
     vehicle_id = await world.vehicle()
     old = await _enrolled(identities, vehicle_id)
@@ -188,5 +213,9 @@ async def test_a_refused_vehicle_is_recorded_once_a_minute(world: World, identit
     for _ in range(3):
         await identities.report_refused(VIN, fingerprint, VINS[1])
     assert (await _actions(world.storage, claimed)).count("vehicle.identity_refused") == 1
+    (turned_away,) = {(await world.vehicles.get(vehicle_id)).link_problem}
+    assert turned_away is not None
+    assert turned_away.reason == f"turned away: it says that it is {VINS[1]}"
+    assert (await world.vehicles.get(claimed)).link_problem is None
     await identities.report_refused("unknown", "0" * 64, "\x00")
     assert await _actions(world.storage, "unregistered") == ["vehicle.identity_refused"]

@@ -1,4 +1,5 @@
-"""Why a vehicle that must be dialled is not reached, on both databases: kept, told of, and forgotten in time."""
+"""Why a vehicle that must be dialled is not reached, on both databases: kept, told of, and forgotten in time. For those
+that dial in: test_identities."""
 
 import asyncio
 import json

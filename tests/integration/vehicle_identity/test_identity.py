@@ -138,6 +138,8 @@ async def test_another_vehicles_vin_is_turned_away_and_audited(system: System) -
     assert entry.subject_id == other_id
     assert (facts["certificate_vin"], facts["claimed_vin"]) == (VIN, OTHER_VIN)
     assert (await system.vehicle(other_id)).last_seen_at_us == 0
+    assert not (await system.vehicle(other_id)).HasField("link_problem")
+    assert OTHER_VIN in (await system.vehicle(vehicle_id)).link_problem.reason
     refusal = (await hello_from(identity, "A" * 500)).refusal
     assert refusal.code == "IDENTITY_MISMATCH"
     assert {entry.subject_id for entry, _ in await system.audited("vehicle.identity_refused")} == {
@@ -243,7 +245,9 @@ async def test_a_running_session_ends_when_its_certificate_is_revoked(
     identity = system.identity()
     await identity.prepare("")
     assert (await hello_from(identity, VIN)).refusal.code == "CERTIFICATE_REVOKED"
-    assert (await system.vehicle(vehicle_id)).connection_status == "offline"
+    vehicle = await system.vehicle(vehicle_id)
+    assert vehicle.connection_status == "offline"
+    assert "is revoked; enrol anew" in vehicle.link_problem.reason
 
 
 async def test_a_revoked_certificate_is_not_renewed_and_its_code_gives_no_other(system: System) -> None:

@@ -98,7 +98,7 @@ Global___Link: _TypeAlias = Link  # noqa: Y015
 
 @_typing.final
 class LinkProblem(_message.Message):
-    """Why a vehicle that must be dialled is not reached, in words for people."""
+    """Why a vehicle is not reached, or was turned away as it dialled in, in words for people."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

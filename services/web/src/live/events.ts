@@ -49,7 +49,7 @@ export interface LockState {
   readonly expires_at: string;
 }
 
-/** Why a vehicle that must be dialled is not reached. */
+/** Why a vehicle is not reached, or was turned away. */
 export interface LinkProblem {
   readonly reason: string;
   readonly since: string;

@@ -1125,7 +1125,7 @@ export interface components {
             address: string | null;
             /** Kind */
             kind: string;
-            /** @description Why a vehicle that must be dialled is not reached, and since when that is so. */
+            /** @description Why the vehicle is not reached, or was turned away, and since when that is so. */
             problem: components["schemas"]["LinkProblem"] | null;
         };
         /** LinkProblem */
