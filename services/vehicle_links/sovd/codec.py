@@ -104,9 +104,11 @@ def check(answer: Answer, what: str) -> Answer:
         raise CommandFailed(_REFUSALS[answer.status], reason)
     if 300 <= answer.status < 400:
         raise CommandFailed("VEHICLE_REDIRECTS", f"{reason}; redirects are not followed")
+    if _is_silence(answer, error):
+        raise ServerFailed("VEHICLE_TIMEOUT", reason)
     if 400 <= answer.status < 500:
         raise CommandFailed("VEHICLE_REFUSED", reason)
-    raise ServerFailed("VEHICLE_TIMEOUT" if _is_silence(answer, error) else "VEHICLE_ERROR", reason)
+    raise ServerFailed("VEHICLE_ERROR", reason)
 
 
 class ServerFailed(FateUnknown):
@@ -192,7 +194,8 @@ def _nrc_of(error: Object) -> int | None:
 
 
 def _is_silence(answer: Answer, error: Object) -> bool:
-    return answer.status == 504 or error.get("error_code") == "not-responding"
+    """Servers say 408 as well when they gave up waiting (Eclipse OpenSOVD)."""
+    return answer.status in (408, 504) or error.get("error_code") == "not-responding"
 
 
 # --- data (ISO 17978-3, 7.9)

@@ -144,6 +144,7 @@ async def test_an_answer_about_other_data_is_not_taken() -> None:
         ),
         (Reply(504, {"error_code": "not-responding", "message": "no answer"}), "VEHICLE_TIMEOUT", "no answer"),
         (Reply(502, {"error_code": "not-responding"}), "VEHICLE_TIMEOUT", "not-responding"),
+        (Reply(408, {"message": "Request timed out"}), "VEHICLE_TIMEOUT", "timed out"),
         (Reply(500, b"oops"), "VEHICLE_ERROR", "oops"),
         (Reply(503, {"message": "starting"}), "VEHICLE_BUSY", "starting"),
         (Reply(401, {"message": "who?"}), "VEHICLE_UNAUTHORIZED", "who?"),
@@ -180,6 +181,7 @@ async def test_each_refusal_is_the_right_failure(reply: Reply, code: str, said: 
     [
         (Reply(500), ("lost", "VEHICLE_CONNECTION_LOST")),
         (Reply(504, {"error_code": "not-responding"}), ("lost", "VEHICLE_CONNECTION_LOST")),
+        (Reply(408), ("lost", "VEHICLE_CONNECTION_LOST")),
         (Reply(502, {"parameters": {"nrc": 0x22}}), ("failed", "NEGATIVE_RESPONSE")),
         (Reply(503), ("failed", "VEHICLE_BUSY")),
         (Reply(307, headers={"location": "/elsewhere"}), ("failed", "VEHICLE_REDIRECTS")),
