@@ -16,9 +16,9 @@ from typing import Any, NoReturn, Self, TypeVar, cast
 import uvloop
 
 from service_kit import tracing
-from service_kit.errors import ServiceError
+from service_kit.errors import LimitExceeded, ServiceError, Unavailable
 from service_kit.logging import configure_logging, get_logger
-from service_kit.settings import ServiceSettings
+from service_kit.settings import EXIT_BAD_SETTINGS, ServiceSettings
 from service_kit.telemetry import Telemetry
 
 # A resource that does not close must not keep a stopped service alive.
@@ -39,6 +39,14 @@ class PartFailed(Exception):
 
 class _StartFailed(Exception):
     """In one line, for whoever operates the service."""
+
+    @property
+    def exit_code(self) -> int:
+        """What was refused is refused again: only other settings help. A disk, a port or a server may come back."""
+        may_pass = not isinstance(self.__cause__, ServiceError) or isinstance(
+            self.__cause__, Unavailable | LimitExceeded
+        )
+        return 1 if may_pass else EXIT_BAD_SETTINGS
 
 
 class Lifecycle:
@@ -215,7 +223,8 @@ def _signals(request_stop: Callable[[], object]) -> Iterator[None]:
 
 
 def run_service(name: str, settings: SettingsT, compose: "Compose[SettingsT]") -> NoReturn:
-    """The whole of a service's main: telemetry, event loop, start, run, stop; exits with 0, or 1 after one line why."""
+    """The whole of a service's main: telemetry, event loop, start, run, stop; exits with 0, or after one line why
+    with 1, or with 78 where only other settings help."""
     configure_logging(name, settings.log_level, settings.log_format)
     _finish_rounds()
     try:
@@ -226,6 +235,7 @@ def run_service(name: str, settings: SettingsT, compose: "Compose[SettingsT]") -
         sys.exit(0)
     except _StartFailed as error:
         _log.error("start_failed", reason=str(error))
+        sys.exit(error.exit_code)
     except PartFailed:
         pass  # logged when it happened
     except Exception as error:

@@ -42,7 +42,7 @@ async def compose(settings: Settings) -> AsyncIterator[Lifecycle]:
         session, executor = _session(settings, journal, connections)
         agent = _agent(settings, session, executor)
         if identity is not None:
-            await identity.prepare(settings.enrolment_code.get_secret_value())
+            await identity.prepare(settings.enrolment_code.get_secret_value(), anew=True)
             lifecycle.background(identity.keep_renewed(partial(session.drop_connection, 0)), "certificate")
         running = lifecycle.background(agent.run(), "agent")
 

@@ -22,7 +22,8 @@ class Settings(LinkSettings):
     vehicle_vin: str = Field(pattern=r"^[A-Z0-9]{17}$", description="17 capital letters and digits")
     # Its key and certificate; empty: `identity` in the state directory.
     identity_dir: Path | None = None
-    # As long as there is no certificate, and where one is asked for: port 50053 of the connector unless given.
+    # As long as there is no certificate, or for another one; and where one is asked for: port 50053 of the connector
+    # unless given.
     enrolment_code: SecretStr = SecretStr("")
     enrolment_address: HostPort | Literal[""] = ""
     # Shown instead of a certificate: for connectors that know vehicles by it.

@@ -34,9 +34,11 @@ class VehicleIdentity:
         self._folder = folder
         self._enrolment = enrolment or f"{connector.rpartition(':')[0]}:{ENROLMENT_PORT}"
 
-    async def prepare(self, code: str) -> None:
-        """Enrols a vehicle that has no certificate; waits for a connector that is away. Raises ServiceError."""
-        if self._folder.certificate() is None:
+    async def prepare(self, code: str, *, anew: bool = False) -> None:
+        """Enrols a vehicle that has no certificate, and `anew` one whose certificate came by another code: it may have
+        ended or been revoked. Waits for a connector that is away. Raises ServiceError."""
+        held = self._folder.certificate()
+        if held is None or (anew and code and not held.came_by(code)):
             if not code:
                 raise InvalidInput(
                     "NOT_ENROLLED", f"{self._folder.vin} has no certificate; `sovd vehicles enrol` makes a code"
@@ -77,7 +79,7 @@ class VehicleIdentity:
                 break
             except Unavailable:
                 await asyncio.sleep(backoff.pause())
-        self._folder.accept(issued)
+        self._folder.accept(issued, code)
         _log.info("vehicle_enrolled", vin=self._folder.vin)
 
     async def _renew(self) -> None:

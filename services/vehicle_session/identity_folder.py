@@ -1,11 +1,12 @@
 """What makes a vehicle who it is: its key and its certificate, in a folder that only it can read."""
 
 import asyncio
+import hashlib
 import json
 import ssl
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,11 +21,13 @@ _KEY_BEGINS, _CERTIFICATE_BEGINS = "-----BEGIN PRIVATE KEY-----", "-----BEGIN CE
 
 @dataclass(frozen=True, slots=True)
 class HeldCertificate:
-    """What a vehicle has to know of its certificate. Times in seconds since the Unix epoch."""
+    """What a vehicle has to know of its certificate. Times in seconds since the Unix epoch. `enrolled_with`: SHA-256
+    (hex) of the code that it came by, or that the one came by that it renews; "" where that was not kept."""
 
     vin: str
     issued_at: float
     ends_at: float
+    enrolled_with: str = ""
 
     @property
     def seconds_until_renewal(self) -> float:
@@ -38,6 +41,9 @@ class HeldCertificate:
     @property
     def has_ended(self) -> bool:
         return self.ends_at < _now()
+
+    def came_by(self, code: str) -> bool:
+        return self.enrolled_with in ("", _hash_of(code))
 
 
 class IdentityFolder:
@@ -76,10 +82,13 @@ class IdentityFolder:
             raise OSError(f"{self._next_key}: no certificate request could be made for it")
         return request.decode()
 
-    def accept(self, issued: IssuedCertificate) -> None:
-        """The certificate that was asked for. Raises Conflict for one that is for another key."""
-        held = {"vin": self.vin, "issued_at": issued.not_before_us / 1e6, "ends_at": issued.not_after_us / 1e6}
-        content = f"{json.dumps(held)}\n{self._next_key.read_text()}{issued.certificate_chain}".encode()
+    def accept(self, issued: IssuedCertificate, code: str = "") -> None:
+        """The certificate that was asked for, with a code or to renew the one that is held. Raises Conflict for one for
+        another key."""
+        before = self.certificate()
+        came_by = _hash_of(code) if code or before is None else before.enrolled_with
+        held = HeldCertificate(self.vin, issued.not_before_us / 1e6, issued.not_after_us / 1e6, came_by)
+        content = f"{json.dumps(asdict(held))}\n{self._next_key.read_text()}{issued.certificate_chain}".encode()
         candidate = self._identity.with_suffix(".candidate")
         write_private(candidate, content)
         try:
@@ -102,6 +111,10 @@ class IdentityFolder:
 
     def _trusted(self) -> bytes | None:
         return self._ca.read_bytes() if self._ca.exists() else None
+
+
+def _hash_of(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()
 
 
 def _now() -> float:

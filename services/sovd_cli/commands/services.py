@@ -157,7 +157,7 @@ def agent(
     ] = None,
     enrolment_code: Annotated[
         str | None,
-        typer.Option(envvar="ENROLMENT_CODE", help="Until it has its certificate: see `sovd vehicles enrol`."),
+        typer.Option(envvar="ENROLMENT_CODE", help="For its certificate, or another one: see `sovd vehicles enrol`."),
     ] = None,
     enrolment: Annotated[
         str | None,

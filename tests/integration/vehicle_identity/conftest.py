@@ -69,6 +69,9 @@ class System:
 
         await until_it(is_so, seconds)
 
+    async def is_turned_away(self, vehicle_id: str) -> bool:
+        return (await self.vehicle(vehicle_id)).HasField("link_problem")
+
     async def code(self, vehicle_id: str) -> str:
         request = pb.CreateEnrolmentCodeRequest(vehicle_id=vehicle_id, actor=ADMIN)
         return str((await self.identities.CreateEnrolmentCode(request)).code)

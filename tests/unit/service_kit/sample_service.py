@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from service_kit.errors import Unavailable
+from service_kit.errors import Forbidden, Unavailable
 from service_kit.lifecycle import Lifecycle, run_service
 from service_kit.settings import ServiceSettings, load_settings
 
@@ -37,6 +37,8 @@ async def start() -> None:
             raise Unavailable("NOT_MIGRATED", "DATABASE_URL: the database is not migrated;\nrun `sovd migrate`")
         case "no broker":
             raise ConnectionRefusedError(111, "Connection refused by the broker")
+        case "refused":
+            raise Forbidden("ENROLMENT_CODE_WRONG", "the code is not good")
         case "no text":
             raise TimeoutError
         case "bug":

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from service_kit.settings import EXIT_BAD_SETTINGS
+
 SERVICES = Path(__file__).parents[3] / "services"
 PROGRAM = Path(__file__).with_name("sample_service.py")
 
@@ -78,17 +80,18 @@ def test_a_signal_while_starting_stops_the_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "reason"),
+    ("behaviour", "reason", "exit_code"),
     [
-        ("no database", "DATABASE_URL: the database is not migrated; run `sovd migrate`"),
-        ("no broker", "[Errno 111] Connection refused by the broker"),
-        ("no text", "TimeoutError"),
+        ("no database", "DATABASE_URL: the database is not migrated; run `sovd migrate`", 1),
+        ("no broker", "[Errno 111] Connection refused by the broker", 1),
+        ("refused", "the code is not good", EXIT_BAD_SETTINGS),
+        ("no text", "TimeoutError", 1),
     ],
 )
-def test_a_start_that_fails_says_why_in_one_line(behaviour: str, reason: str) -> None:
+def test_a_start_that_fails_says_why_in_one_line(behaviour: str, reason: str, exit_code: int) -> None:
     with started(behaviour) as process:
         code, out, (entry,) = end(process)
-    assert (code, out) == (1, ["closed"])
+    assert (code, out) == (exit_code, ["closed"])
     assert (entry["level"], entry["event"], entry["reason"]) == ("error", "start_failed", reason)
     assert entry["service"] == "sample"
     assert "exception" not in entry
