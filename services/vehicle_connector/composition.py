@@ -46,6 +46,9 @@ _log = get_logger(__name__)
 # Sessions last for days; this is the most that gRPC takes.
 _NO_CONNECTION_AGE_SECONDS = (2**31 - 1) / 1000
 _GRPC_GRACE_SECONDS = 1.0
+# gRPC keeps a buffer of that size for each connection that it encrypts, 16 KiB by default: of what goes to a vehicle,
+# hardly anything fills it.
+_TLS_RECORD_BYTES = 1024
 # Whoever can reach the port may send it that much.
 _MAX_ENROLMENT_BYTES = 64 * 1024
 _PROBE_SECONDS = 0.1
@@ -143,6 +146,7 @@ async def _serve_vehicles(settings: Settings, connector: VehicleConnector, parts
         tls=vehicle_tls or settings.grpc_tls,
         client_certificates=vehicle_tls is not None,
         max_connection_age_s=_NO_CONNECTION_AGE_SECONDS,
+        options=[("grpc.tsi.max_frame_size", _TLS_RECORD_BYTES)],
     )
     secret = settings.vehicle_credential_secret
     rules = SessionRules(

@@ -27,6 +27,7 @@ from tests.bench.idle import (
     MOST_MEGABYTES,
     IdleVehicles,
     allow_many_connections,
+    measure_idle_certified_vehicles,
     measure_idle_vehicles,
     measure_idle_websockets,
 )
@@ -122,7 +123,10 @@ def _bench(options: argparse.Namespace, servers: Servers, directory: Path, conso
     errors = [error for run in runs for error in run.measured.errors]
     _print_summary(console, runs, at_rest, idle_socket, violations, errors)
     if idle_vehicles:
-        _print_idle_vehicles(console, idle_vehicles)
+        _print_idle_vehicles(console, "an idle vehicle session", idle_vehicles)
+    certified = measure_idle_certified_vehicles(options.idle_vehicles) if options.idle_vehicles else None
+    if certified:
+        _print_idle_vehicles(console, "one with a certificate", certified)
     sovd = measure_added_by_sovd()
     console.print(f"the SOVD link adds {sovd['added']:.2f} ms to its request (at most {ALLOWED_MS:g} are allowed)")
     doip = measure_doip()
@@ -132,6 +136,7 @@ def _bench(options: argparse.Namespace, servers: Servers, directory: Path, conso
         "phases": {title: [_as_json(run) for run in phase] for title, phase in phases.items()},
         "idle_websocket_bytes": idle_socket,
         "idle_vehicles": asdict(idle_vehicles) if idle_vehicles else None,
+        "idle_certified_vehicles": asdict(certified) if certified else None,
         "sovd_link_ms": sovd,
         "doip_link_ms": doip,
         "violations": violations,
@@ -226,10 +231,10 @@ def _print_summary(
     console.print(f"the bottleneck at {runs[-1].measured.concurrency}: {runs[-1].busiest}")
 
 
-def _print_idle_vehicles(console: Console, idle: IdleVehicles) -> None:
+def _print_idle_vehicles(console: Console, what: str, idle: IdleVehicles) -> None:
     """Each has a connection of its own."""
     console.print(
-        f"an idle vehicle session: {idle.bytes_each / 1000:.1f} KB in the connector, which takes "
+        f"{what}: {idle.bytes_each / 1000:.1f} KB in the connector, which takes "
         f"{idle.resident_bytes / 1e6:.0f} MB with {idle.vehicles:,} (at most {MOST_MEGABYTES} are allowed with 5,000)"
     )
 

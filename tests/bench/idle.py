@@ -2,13 +2,29 @@
 
 import asyncio
 import resource
+import tempfile
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import aiohttp
+import grpc
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from command_service.domain.vehicle import LinkKind, Vehicle
+from command_service.vehicle_ca import VehicleCa
 from tests.bench.processes import resident_bytes
+from tests.support.certificates import CertificateFiles, certificate_request
+from tests.support.local_servers import free_port
 from tests.support.system import ADMIN, ManagedProcess, System
+from tests.support.waiting import until
+from tests.unit.vehicle_connector.fake_command_service import SERVICE_TOKEN, FakeCommandService
+from vehicle_agent.executor import LinkExecutor
+from vehicle_session.connections import Connections
+from vehicle_session.hand_overs import HandOvers
+from vehicle_session.session_client import Identity, ReconnectPolicy, SessionClient
 from vehicle_simulator.vins import fleet_vins
 
 _SEED = 99
@@ -70,6 +86,62 @@ def measure_idle_vehicles(system: System, count: int) -> IdleVehicles:
             return IdleVehicles((after - before) / count, after, system.vehicles + count)
         finally:
             fleet.terminate()
+
+
+def measure_idle_certified_vehicles(count: int) -> IdleVehicles:
+    """The same where vehicles are known by certificates: each has a connection of mutual TLS."""
+    with tempfile.TemporaryDirectory(prefix="sovd-bench-") as directory:
+        return asyncio.run(_idle_certified_vehicles(Path(directory), count))
+
+
+async def _idle_certified_vehicles(directory: Path, count: int) -> IdleVehicles:
+    files, service, port = CertificateFiles.make(directory), FakeCommandService(), free_port()
+    environment = {
+        "COMMAND_SERVICE_ADDRESS": await service.start(),
+        "SERVICE_TOKEN": SERVICE_TOKEN,
+        "RABBITMQ_URL": "amqp://127.0.0.1:1/",
+        "SESSION_PORT": str(port),
+        "ENROLMENT_PORT": "0",
+        "HEALTH_PORT": "0",
+        "METRICS_PORT": "0",
+        "VEHICLE_TLS_CERT_FILE": str(files.server_cert),
+        "VEHICLE_TLS_KEY_FILE": str(files.server_key),
+        "VEHICLE_CA_FILE": str(files.vehicle_ca),
+    }
+    output = directory / "connector.log"
+    connector = ManagedProcess("vehicle_connector", "vehicle_connector", environment, output)
+    connector.start()
+    try:
+        await until(lambda: service.registrations, 60)
+        before = resident_bytes(connector.pid)
+        sessions = _sessions(files, f"localhost:{port}", count)
+        for session in sessions:
+            session.start()
+        await asyncio.wait_for(asyncio.gather(*(session.connected.wait() for session in sessions)), 300)
+        await asyncio.sleep(_SETTLED_SECONDS)
+        after = resident_bytes(connector.pid)
+        await asyncio.gather(*(session.stop() for session in sessions))
+        return IdleVehicles((after - before) / count, after, count)
+    finally:
+        connector.kill()
+        await service.stop()
+
+
+def _sessions(files: CertificateFiles, address: str, count: int) -> list[SessionClient]:
+    authority, trusted = VehicleCa.load(files.vehicle_ca, files.vehicle_ca_key), files.server_ca.read_bytes()
+    key, now, gate = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC), asyncio.Semaphore(32)
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    private = key.private_bytes(*form)
+    sessions = []
+    for vin in fleet_vins(count, _SEED):
+        vehicle = Vehicle(vin, vin, "Mercedes", "Idle", 2024, LinkKind.SESSION, "", now)
+        chain = authority.issue(certificate_request(vin, key), vehicle, now, days=1).chain
+        connections = Connections(address)
+        connections.present(grpc.ssl_channel_credentials(trusted, private, chain.encode()))
+        sessions.append(
+            SessionClient(Identity(vin, ""), LinkExecutor(vin), HandOvers(), connections, gate, ReconnectPolicy())
+        )
+    return sessions
 
 
 def allow_many_connections(count: int) -> None:
