@@ -13,6 +13,7 @@ from sovd_cli.credentials import DEFAULT_URL, CredentialStore, Login
 from sovd_cli.errors import CliError, ExitCode, NotLoggedIn, Unreachable
 
 RETRY_DELAYS = (0.2, 0.5, 1.0)
+HURRIED_SECONDS = 1.5
 PAGE = 100
 
 
@@ -73,10 +74,11 @@ class StoredTokens:
 class Api:
     """One server and who talks to it. Close it, or use it in a with statement."""
 
-    def __init__(self, url: str, tokens: Tokens) -> None:
+    def __init__(self, url: str, tokens: Tokens, *, hurried: bool = False) -> None:
         self.url = url
         self._tokens = tokens
-        self._http = http_client(url)
+        self._hurried = hurried
+        self._http = http_client(url, seconds=HURRIED_SECONDS if hurried else 30)
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +89,10 @@ class Api:
     def get(self, path: str, **query: Any) -> Any:
         present = {name: value for name, value in query.items() if value is not None}
         return _document(self._call("GET", path, params=present, again=True))
+
+    def command_types(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.get("/api/v1/command-types")["items"]
+        return found
 
     def post(
         self, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None, again: bool = False
@@ -120,16 +126,20 @@ class Api:
 
     def _authorised(self, token: str, method: str, path: str, again: bool, request: dict[str, Any]) -> httpx.Response:
         headers = {**(request.get("headers") or {}), "Authorization": f"Bearer {token}"}
+        again = again and not self._hurried
         return _send(self._http, method, path, again=again, **{**request, "headers": headers})
 
 
-def open_api(url: str | None = None) -> Api:
-    """The server of $SOVD_URL or of the last log-in, as the user of $SOVD_TOKEN or of the stored log-in."""
+def open_api(url: str | None = None, *, hurried: bool = False) -> Api:
+    """The server of $SOVD_URL or of the last log-in, as the user of $SOVD_TOKEN or of the stored log-in.
+
+    hurried: rather no answer than a late one.
+    """
     store = CredentialStore()
     server = url or os.environ.get("SOVD_URL")
     server = checked_url(server) if server else store.load().current or DEFAULT_URL
     token = os.environ.get("SOVD_TOKEN")
-    return Api(server, FixedToken(token) if token else StoredTokens(store, server))
+    return Api(server, FixedToken(token) if token else StoredTokens(store, server), hurried=hurried)
 
 
 def log_in(store: CredentialStore, url: str, username: str, password: str) -> None:
@@ -155,8 +165,9 @@ def checked_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def http_client(url: str) -> httpx.Client:
-    return httpx.Client(base_url=url, timeout=httpx.Timeout(30, connect=5), headers={"User-Agent": "sovd"})
+def http_client(url: str, seconds: float = 30) -> httpx.Client:
+    timeout = httpx.Timeout(seconds, connect=min(seconds, 5))
+    return httpx.Client(base_url=url, timeout=timeout, headers={"User-Agent": "sovd"})
 
 
 def problem(answer: httpx.Response) -> str:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import typer
 
+from sovd_cli import completion
 from sovd_cli.api import Api, open_api
 from sovd_cli.commands.vehicles import find_vehicle, with_ecu_address
 from sovd_cli.errors import EXIT_CODES_HELP, CliError, ExitCode
@@ -21,18 +22,13 @@ CommandId = Annotated[str, typer.Argument(metavar="COMMAND_ID")]
 def command_types(as_json: JsonOption = False) -> None:
     """What can be sent, with its parameters."""
     with open_api() as api:
-        found = _command_types(api)
+        found = api.command_types()
     if as_json:
         for kind in found:
             print_json(kind)
         return
     rows = ((kind["name"], _parameters(kind), kind.get("description"), _preconditions(kind)) for kind in found)
     print_table(("name", "parameters (* required)", "what it does", "needs"), rows, "no command types")
-
-
-def _command_types(api: Api) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = api.get("/api/v1/command-types")["items"]
-    return found
 
 
 def _preconditions(kind: dict[str, Any]) -> str:
@@ -49,12 +45,22 @@ def _parameters(kind: dict[str, Any]) -> str:
 
 
 def run(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As listed by 'sovd command-types'.")],
-    vin: Annotated[str | None, typer.Option(help="The vehicle's VIN.")] = None,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="As listed by 'sovd command-types'.", autocompletion=completion.command_names
+        ),
+    ],
+    vin: Annotated[str | None, typer.Option(help="The vehicle's VIN.", autocompletion=completion.vins)] = None,
     vehicle_id: Annotated[str | None, typer.Option(help="Instead of --vin.")] = None,
     param: Annotated[
         list[str] | None,
-        typer.Option("--param", "-p", help="name=value; arrays as JSON or 1,2,3; ECUs also by name. Repeat."),
+        typer.Option(
+            "--param",
+            "-p",
+            help="name=value; arrays as JSON or 1,2,3; ECUs also by name. Repeat.",
+            autocompletion=completion.parameters,
+        ),
     ] = None,
     timeout: Annotated[int | None, typer.Option(help="Seconds for the vehicle to answer.")] = None,
     expires_in: Annotated[int | None, typer.Option(help="Seconds to wait for a vehicle that is offline.")] = None,
@@ -91,7 +97,7 @@ run.__doc__ = f"{run.__doc__}\n\n{EXIT_CODES_HELP}"
 
 
 def _command_type(api: Api, name: str) -> dict[str, Any]:
-    found = {kind["name"]: kind for kind in _command_types(api)}
+    found = {kind["name"]: kind for kind in api.command_types()}
     for known, kind in found.items():
         if known.lower() == name.lower():
             return kind
@@ -164,11 +170,11 @@ def _cancel(api: Api, command_id: str) -> dict[str, Any]:
 
 
 def commands(
-    vin: Annotated[str | None, typer.Option(help="Of one vehicle.")] = None,
+    vin: Annotated[str | None, typer.Option(help="Of one vehicle.", autocompletion=completion.vins)] = None,
     vehicle_id: Annotated[str | None, typer.Option(help="Instead of --vin.")] = None,
     user: Annotated[str | None, typer.Option(help="Of one user, by id.")] = None,
     status: Annotated[list[str] | None, typer.Option(help="As in completed, failed, pending. Repeat it.")] = None,
-    name: Annotated[str | None, typer.Option(help="As in ReadDTC.")] = None,
+    name: Annotated[str | None, typer.Option(help="As in ReadDTC.", autocompletion=completion.command_names)] = None,
     since: Annotated[str | None, typer.Option("--from", help="ISO 8601, accepted at or after.")] = None,
     until: Annotated[str | None, typer.Option("--to", help="ISO 8601, accepted before.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,

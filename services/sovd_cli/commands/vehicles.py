@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import typer
 
+from sovd_cli import completion
 from sovd_cli.api import Api, open_api
 from sovd_cli.errors import CliError
 from sovd_cli.output import JsonOption, moment, print_fields, print_json, print_table, say
@@ -13,7 +14,9 @@ app = typer.Typer(
     help="The fleet: list it, look at a vehicle, lock it, add, remove, enrol and revoke (admin).", no_args_is_help=False
 )
 
-Vin = Annotated[str, typer.Argument(metavar="VIN", help="Vehicle identification number.")]
+Vin = Annotated[
+    str, typer.Argument(metavar="VIN", help="Vehicle identification number.", autocompletion=completion.vins)
+]
 
 
 @app.callback(invoke_without_command=True)

@@ -88,6 +88,7 @@ class FakeApi:
         self.vehicles: list[dict[str, Any]] = [VEHICLE]
         self.certificates: list[dict[str, Any]] = [CERTIFICATE]
         self.revoked: list[str] = []
+        self.kinds: list[dict[str, Any]] = [READ_DTC]
         self.commands: list[dict[str, Any]] = [COMMAND]
         self.answers: list[dict[str, Any]] = []
         self.audit: list[dict[str, Any]] = []
@@ -179,7 +180,7 @@ class FakeApi:
         return web.Response(status=204)
 
     async def command_types(self, request: web.Request) -> web.Response:
-        return self._page(request, [READ_DTC])
+        return self._page(request, self.kinds)
 
     async def submit(self, request: web.Request) -> web.Response:
         self.submitted.append((await request.json(), request.headers.get("Idempotency-Key")))
