@@ -7,28 +7,30 @@ import { useFeedState } from '../../live/useFeed';
 const QUIET_MS = 800;
 
 export function LiveState({ ended }: { ended: boolean }) {
-  const lost = useLasting(useFeedState() !== 'open' && !ended);
+  const connected = useLastingly(useFeedState() === 'open');
   return (
     <Typography variant="body2" role="status" color="textSecondary">
-      {ended ? (
-        'All answers are here'
-      ) : lost ? (
-        <Dot tone="warning" active>
-          Reconnecting…
-        </Dot>
-      ) : (
-        <Dot tone="success">Live</Dot>
-      )}
+      {ended ? 'All answers are here' : <Connection connected={connected} />}
     </Typography>
   );
 }
 
-/** True once it has been so for a while. */
-function useLasting(condition: boolean): boolean {
-  const [lasting, setLasting] = useState(false);
+function Connection({ connected }: { connected: boolean | undefined }) {
+  if (connected === undefined) return null;
+  if (connected) return <Dot tone="success">Live</Dot>;
+  return (
+    <Dot tone="warning" active>
+      Reconnecting…
+    </Dot>
+  );
+}
+
+/** False only once it has lasted; until then what was so before, and undefined where nothing was. */
+function useLastingly(open: boolean): boolean | undefined {
+  const [known, setKnown] = useState<boolean>();
   useEffect(() => {
-    const timer = setTimeout(() => setLasting(condition), condition ? QUIET_MS : 0);
+    const timer = setTimeout(() => setKnown(open), open ? 0 : QUIET_MS);
     return () => clearTimeout(timer);
-  }, [condition]);
-  return lasting && condition;
+  }, [open]);
+  return open || known;
 }
