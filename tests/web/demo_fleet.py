@@ -96,6 +96,7 @@ def _a_days_work(ids: dict[str, str]) -> Iterator[dict[str, Any]]:
     yield from _evenly(mixed)
     # What the cleared memory of one vehicle has lost is seen by comparing it with the reading before.
     known = ids[DEMO_VINS[0]]
+    yield _command(known, "ScanECUs")
     yield _command(known, "ClearDTC", ecuAddress="0x28")
     for ecu in _ECUS:
         yield _command(known, "ReadDTC", ecuAddress=ecu)

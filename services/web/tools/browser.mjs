@@ -31,7 +31,7 @@ export async function withBrowser(work) {
 export async function logIn(browser, address, username) {
   const answer = await fetch(`${address}/api/v1/auth/login`, {
     method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
+    headers: { 'Content-Type': 'application/json', 'User-Agent': await browser.userAgent() },
     body: JSON.stringify({ username, password: `${username}123`, refresh_cookie: true }),
   });
   if (!answer.ok) throw new Error(`log-in of ${username}: ${answer.status} ${await answer.text()}`);

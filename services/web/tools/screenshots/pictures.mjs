@@ -18,6 +18,10 @@ export async function picturesOf(api) {
     command_params: { ecuAddress: '0x10', dataIds: ['0xF40C', '0xF405'], interval_ms: 100, duration_s: 20 },
   });
   return [
+    // Each picture has a log-in of its own, which fills these two.
+    { name: 'profile', path: '/profile', ready: row },
+    { name: 'audit', path: '/audit', ready: row },
+    { name: 'users', path: '/users', ready: row },
     { name: 'log-in', path: '/login', ready: heading('Log in'), visitor: null },
     { name: 'dashboard', path: '/', ready: chart },
     { name: 'dashboard-dark', path: '/', ready: chart, dark: true },
@@ -25,6 +29,7 @@ export async function picturesOf(api) {
     { name: 'vehicles', path: '/vehicles', ready: row },
     { name: 'vehicle', path: `/vehicles/${vehicle}`, ready: row },
     { name: 'vehicle-dark', path: `/vehicles/${vehicle}`, ready: row, dark: true },
+    { name: 'ecus', path: `/vehicles/${vehicle}`, ready: row, act: (page) => scrollTo(page, 'ECUs') },
     { name: 'new-command', path: newCommand(away[0].vehicle_id, 'ReadDTC'), ready: '[role=alert]', visitor: ENGINEER },
     {
       name: 'confirmation',
@@ -38,15 +43,17 @@ export async function picturesOf(api) {
     { name: 'live-data', path: `/commands/${stream.command_id}`, ready: 'figure svg', dark: true },
     { name: 'refused', path: `/commands/${refused}`, ready: '[role=alert]' },
     { name: 'history', path: '/commands', ready: row },
-    { name: 'audit', path: '/audit', ready: row },
-    { name: 'users', path: '/users', ready: row },
-    { name: 'profile', path: '/profile', ready: row },
   ];
 }
 
 async function vehicleOf(api, vin) {
   const { items } = await api.get(`/vehicles?search=${vin}`);
   return items[0].vehicle_id;
+}
+
+async function scrollTo(page, title) {
+  const section = await page.waitForSelector(`section ::-p-aria([name="${title}"][role="heading"])`);
+  await section.evaluate((head) => head.closest('section').scrollIntoView());
 }
 
 function newCommand(vehicle, type) {
