@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { anEcu } from '../testing/samples';
-import { addressOf, ecuLabel, matchingEcus } from './ecu';
+import { addressOf, ecuLabel, matchingEcus, nameAt } from './ecu';
 
 const ENGINE = anEcu();
 const NAMELESS = anEcu({ address: '0x1010', name: '', part_number: 'A2749004' });
@@ -22,4 +22,10 @@ it('turns a name into the address, where only one ECU has it', () => {
   expect(addressOf(ALL, 'ecm')).toBe('0x10');
   expect(addressOf([ENGINE, anEcu({ address: '0x18' })], 'ECM')).toBe('ECM');
   expect(addressOf(ALL, '0x99')).toBe('0x99');
+});
+
+it('knows the name at an address, however that is written', () => {
+  expect(nameAt(ALL, '0X10')).toBe('ECM');
+  expect(nameAt(ALL, '0x28')).toBe('');
+  expect(nameAt(ALL, '0x99')).toBe('');
 });

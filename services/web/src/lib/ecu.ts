@@ -1,6 +1,6 @@
 import type { Vehicle } from '../api/client';
 
-type Ecu = Vehicle['ecus'][number];
+export type Ecu = Vehicle['ecus'][number];
 
 /** What people know an ECU by: its name or, where it has none, its part number. */
 export const ecuName = (ecu: Ecu): string => (ecu.name === '' ? (ecu.part_number ?? '') : ecu.name);
@@ -22,4 +22,10 @@ export function matchingEcus(ecus: readonly Ecu[], text: string): readonly Ecu[]
 export function addressOf(ecus: readonly Ecu[], text: string): string {
   const called = ecus.filter((ecu) => ecuName(ecu).toLowerCase() === text.toLowerCase());
   return called.length === 1 && called[0] !== undefined ? called[0].address : text;
+}
+
+/** The name of the ECU that has this address; empty where none is known. */
+export function nameAt(ecus: readonly Ecu[], address: string): string {
+  const ecu = ecus.find((each) => each.address.toLowerCase() === address.toLowerCase());
+  return ecu === undefined ? '' : ecuName(ecu);
 }

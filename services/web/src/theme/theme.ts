@@ -54,7 +54,11 @@ export const theme = createTheme({
     MuiTableSortLabel: { styleOverrides: { root: { '&.Mui-focusVisible': { outlineOffset: 2 } } } },
     MuiButton: { defaultProps: { disableElevation: true } },
     MuiTextField: { defaultProps: { size: 'small', fullWidth: true } },
-    MuiAutocomplete: { defaultProps: { size: 'small' } },
+    MuiAutocomplete: {
+      // It floats over other fields, whose white is the same as its own.
+      defaultProps: { size: 'small', slotProps: { paper: { elevation: 8 } } },
+      styleOverrides: { paper: { border: '1px solid var(--mui-palette-divider)' } },
+    },
     MuiFormControl: { defaultProps: { size: 'small' } },
     MuiTooltip: { defaultProps: { arrow: true, enterDelay: 300 } },
     MuiTableCell: {

@@ -35,6 +35,11 @@ it('gives a value its unit and its bytes', () => {
   expect(screen.getByText('0x0F65')).toBeVisible();
 });
 
+it('shows the bytes alone where nobody has said what they mean', () => {
+  const { container } = show({ ecuAddress: '0x10', id: '0xF40C', raw: '0x0F65' });
+  expect(container).toHaveTextContent(/^0xF40C 0x0F65$/);
+});
+
 it.each([
   [0, 'No faults stored in ECU 0x10'],
   [1, '1 fault in all in ECU 0x10'],
@@ -42,6 +47,21 @@ it.each([
 ])('counts %d', (count, text) => {
   const { container } = show({ ecuAddress: '0x10', count });
   expect(container).toHaveTextContent(text);
+});
+
+it('tells what became of a routine, besides what it returned', () => {
+  const { container } = show({ ecuAddress: '0x10', id: '0x0301', name: 'selfTest', raw: '0x', status: 'running' });
+  expect(container).toHaveTextContent(/^0x0301 selfTest0xstatus running$/);
+});
+
+it('tells what a scan found of an ECU', () => {
+  const { container } = show({ ecuAddress: '0x10', name: 'ECM', part_number: 'A2749004', software_version: '4.12.0' });
+  expect(container).toHaveTextContent(/^ECM 0x10Part number A2749004Software 4.12.0$/);
+});
+
+it('tells which ECU did what was asked, where that is all there is to say', () => {
+  const { container } = show({ ecuAddress: '0x18' });
+  expect(container).toHaveTextContent(/^ECU 0x18$/);
 });
 
 it('counts what is not of one ECU', () => {

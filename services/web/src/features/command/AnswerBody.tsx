@@ -5,7 +5,8 @@ import { cellText } from '../../lib/csv';
 import { isRecord, readFault } from '../faults/fault';
 import { FaultView } from '../faults/FaultView';
 import { DataView } from './DataView';
-import { readDataValue } from './dataValue';
+import { EcuView, isEcu } from './EcuView';
+import { beyondData, readDataValue } from './dataValue';
 import { FaultDetails } from './FaultDetails';
 
 /** What an answer says, by what it holds; anything unknown as names and values. */
@@ -20,7 +21,16 @@ export function AnswerBody({ body }: { body: unknown }) {
     );
   }
   const data = readDataValue(body);
-  if (data !== undefined) return <DataView data={data} />;
+  if (data !== undefined) {
+    const rest = beyondData(body);
+    return (
+      <>
+        <DataView data={data} />
+        {rest !== undefined && <FieldsView body={rest} />}
+      </>
+    );
+  }
+  if (isEcu(body)) return <EcuView ecu={body} />;
   if (isRecord(body) && typeof body.count === 'number') return <CountView body={body} count={body.count} />;
   return <FieldsView body={body} />;
 }
@@ -52,7 +62,7 @@ function FieldsView({ body }: { body: unknown }) {
       {fields.slice(0, MOST_FIELDS).map(([name, value]) => (
         <Typography key={name} variant="body2" sx={{ overflowWrap: 'anywhere' }}>
           <Typography component="span" variant="body2" color="textSecondary">
-            {name}
+            {name === 'ecuAddress' ? 'ECU' : name}
           </Typography>{' '}
           <Code>{cellText(value).slice(0, 500)}</Code>
         </Typography>

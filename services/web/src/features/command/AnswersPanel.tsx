@@ -57,9 +57,14 @@ function NoAnswers({ command, following }: AnswersPanelProps) {
   return <EmptyState title="Waiting for the first answer" />;
 }
 
+/** Read from the vehicle before it gets the command. */
+const PRECONDITIONS: readonly (string | null)[] = ['PRECONDITION_FAILED', 'PRECONDITION_UNKNOWN'];
+
 function whyNone(command: Command, { status }: Following): string {
-  if ((status?.code ?? command.error_code) === 'NEGATIVE_RESPONSE') return 'The ECU refused, and said nothing more';
-  if (command.completed_at !== null && command.started_at === null) return 'It never reached the vehicle';
+  const code = status?.code ?? command.error_code;
+  if (code === 'NEGATIVE_RESPONSE') return 'The ECU refused, and said nothing more';
+  const neverBegun = command.completed_at !== null && command.started_at === null;
+  if (neverBegun || PRECONDITIONS.includes(code)) return 'It never reached the vehicle';
   return 'The vehicle sent no answer';
 }
 

@@ -15,7 +15,9 @@ import { Time } from '../../components/Time';
 import { useFollowed, useFollower } from '../../live/useFeed';
 import type { CommandFollower } from '../../live/commandFollower';
 import { describeParams } from '../commands/describeParams';
+import { readAgain } from '../commands/readAgain';
 import { commandKey, commandQuery, commandsKey } from '../commands/queries';
+import { vehicleQuery } from '../vehicles/queries';
 import { AnswersPanel } from './AnswersPanel';
 import { CommandActions } from './CommandActions';
 import { CommandFacts } from './CommandFacts';
@@ -39,6 +41,7 @@ function FollowedCommand({ command }: { command: Command }) {
   const follower = useFollower(command.command_id);
   const event = useFollowed(follower, ({ status }) => status);
   useFreshCommand(command, event?.revision);
+  useAftermath(command.vehicle_id, event?.terminal === true);
   const state = currentState(command, event);
   return (
     <>
@@ -64,7 +67,12 @@ function FollowedCommand({ command }: { command: Command }) {
   );
 }
 
+/** ECUs keep their names: nothing else is to wait for these. */
+const FOR_NAMES = { staleTime: 10 * 60_000, refetchInterval: false } as const;
+
 function Summary({ command, status }: { command: Command; status: string }) {
+  const { data: vehicle } = useQuery({ ...vehicleQuery(command.vehicle_id), ...FOR_NAMES });
+  const params = describeParams(command.command_params, vehicle?.ecus);
   return (
     <Stack direction="row" sx={{ columnGap: 2, rowGap: 0.5, flexWrap: 'wrap', alignItems: 'baseline' }}>
       <span role="status" aria-label="Status of the command">
@@ -73,7 +81,7 @@ function Summary({ command, status }: { command: Command; status: string }) {
       <Link component={RouterLink} to={`/vehicles/${command.vehicle_id}`}>
         <Code>{command.vin}</Code>
       </Link>
-      <Code>{describeParams(command.command_params)}</Code>
+      {params !== '' && <Code>{params}</Code>}
       <span>
         by {command.username}, <Time at={command.created_at} />
       </span>
@@ -96,4 +104,11 @@ function useFreshCommand(command: Command, revision: number | undefined): void {
     void queries.invalidateQueries({ queryKey: commandKey(commandId) });
     void queries.invalidateQueries({ queryKey: [...commandsKey, 'list'] });
   }, [isNews, revision, commandId, queries]);
+}
+
+function useAftermath(vehicleId: string, ended: boolean): void {
+  const queries = useQueryClient();
+  useEffect(() => {
+    if (ended) readAgain(queries, vehicleId);
+  }, [ended, queries, vehicleId]);
 }

@@ -9,10 +9,17 @@ export function DataView({ data }: { data: DataValue }) {
       <Name>
         <Bytes>{data.id}</Bytes> {data.name}
       </Name>
-      <strong>
-        {data.text} {data.unit}
-      </strong>
-      <Raw>{data.raw}</Raw>
+      {data.text === '' ? (
+        // Nobody has said what the bytes mean.
+        <Bytes>{data.raw}</Bytes>
+      ) : (
+        <>
+          <strong>
+            {data.text} {data.unit}
+          </strong>
+          <Raw>{data.raw}</Raw>
+        </>
+      )}
     </Line>
   );
 }

@@ -19,6 +19,7 @@ interface StreamPlotsProps {
 /** A plot per data identifier. */
 export function StreamPlots({ answers, count, ended }: StreamPlotsProps) {
   const series = useThrottledSeries(answers, count, ended);
+  if (series.length === 0) return null;
   return (
     <Box
       sx={{

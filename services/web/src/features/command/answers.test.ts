@@ -41,6 +41,11 @@ describe('plotSeries', () => {
     ]);
   });
 
+  it('takes bytes that nobody has explained for a number, and says so', () => {
+    const series = plotSeries([answer(1, { id: 'a', raw: '0x0F65' }), answer(2, { id: 'b', raw: '0x' })], 100);
+    expect(series).toMatchObject([{ id: 'a', values: [3941], unit: 'raw' }]);
+  });
+
   it('leaves out what is no number', () => {
     expect(plotSeries([answer(1, data('a', 'text')), answer(2, null), answer(3, data('a', Infinity))], 100)).toEqual(
       [],

@@ -24,3 +24,11 @@ export function readDataValue(body: unknown): DataValue | undefined {
     unit: typeof unit === 'string' ? unit : '',
   };
 }
+
+const SHOWN: ReadonlySet<string> = new Set(['ecuAddress', 'id', 'name', 'raw', 'value', 'unit']);
+
+/** What a data answer says besides, as what became of a routine. Undefined for nothing. */
+export function beyondData(body: unknown): Readonly<Record<string, unknown>> | undefined {
+  const rest = Object.entries(body as object).filter(([name]) => !SHOWN.has(name));
+  return rest.length === 0 ? undefined : Object.fromEntries(rest);
+}

@@ -1,5 +1,5 @@
 import type { ResponseEvent } from '../../live/events';
-import { readDataValue } from './dataValue';
+import { readDataValue, type DataValue } from './dataValue';
 
 export interface PlotSeries {
   readonly id: string;
@@ -24,13 +24,21 @@ export function plotSeries(answers: readonly ResponseEvent[], mostPoints: number
   const start = Date.parse(answers[0]?.receivedAt ?? '');
   for (const { body, receivedAt } of answers) {
     const data = readDataValue(body);
+    const value = data && plottable(data);
     const second = (Date.parse(receivedAt) - start) / 1000;
-    if (data?.number === undefined || Number.isNaN(second)) continue;
-    const series = collected.get(data.id) ?? { id: data.id, label: data.name || data.id, unit: data.unit, points: [] };
+    if (data === undefined || value === undefined || Number.isNaN(second)) continue;
+    const unit = data.number === undefined ? 'raw' : data.unit;
+    const series = collected.get(data.id) ?? { id: data.id, label: data.name || data.id, unit, points: [] };
     collected.set(data.id, series);
-    series.points.push([second, data.number]);
+    series.points.push([second, value]);
   }
   return [...collected.values()].map((series) => toPlot(series, mostPoints));
+}
+
+/** The value or, where nobody has said what the bytes mean, these as an unsigned number. */
+function plottable({ number, text, raw }: DataValue): number | undefined {
+  if (number !== undefined || text !== '') return number;
+  return /^0x([0-9A-Fa-f]{2}){1,6}$/.test(raw) ? Number(raw) : undefined;
 }
 
 function toPlot({ id, label, unit, points }: Collected, mostPoints: number): PlotSeries {

@@ -7,7 +7,7 @@ import TableHead from '@mui/material/TableHead';
 import TableRow from '@mui/material/TableRow';
 import Typography from '@mui/material/Typography';
 import { Link as RouterLink } from 'react-router';
-import type { Command } from '../../api/client';
+import type { Command, Vehicle } from '../../api/client';
 import { Code } from '../../components/Code';
 import { CommandStatusView } from '../../components/CommandStatus';
 import { Time } from '../../components/Time';
@@ -21,18 +21,18 @@ const WIDE_ONLY = { display: { xs: 'none', lg: 'table-cell' } };
 interface CommandTableProps {
   commands: readonly Command[];
   label: string;
-  /** Left out where all are of one vehicle. */
-  withVehicle?: boolean;
+  /** Whose they all are, where that is one and need not be said. */
+  vehicle?: Vehicle;
 }
 
-export function CommandTable({ commands, label, withVehicle = true }: CommandTableProps) {
+export function CommandTable({ commands, label, vehicle }: CommandTableProps) {
   return (
     <TableContainer tabIndex={0} role="region" aria-label={label}>
       <Table size="small">
         <TableHead>
           <TableRow>
             <TableCell>Command</TableCell>
-            {withVehicle && <TableCell>Vehicle</TableCell>}
+            {vehicle === undefined && <TableCell>Vehicle</TableCell>}
             <TableCell>Status</TableCell>
             <TableCell align="right" sx={WIDE_ONLY}>
               Answers
@@ -46,7 +46,7 @@ export function CommandTable({ commands, label, withVehicle = true }: CommandTab
         </TableHead>
         <TableBody>
           {commands.map((command) => (
-            <CommandRow key={command.command_id} command={command} withVehicle={withVehicle} />
+            <CommandRow key={command.command_id} command={command} vehicle={vehicle} />
           ))}
         </TableBody>
       </Table>
@@ -54,7 +54,7 @@ export function CommandTable({ commands, label, withVehicle = true }: CommandTab
   );
 }
 
-function CommandRow({ command: listed, withVehicle }: { command: Command; withVehicle: boolean }) {
+function CommandRow({ command: listed, vehicle }: { command: Command; vehicle: Vehicle | undefined }) {
   const command = useCommandNow(listed);
   return (
     <TableRow hover>
@@ -68,10 +68,10 @@ function CommandRow({ command: listed, withVehicle }: { command: Command; withVe
           noWrap
           sx={{ display: 'block', maxWidth: { xs: 190, lg: 260 } }}
         >
-          {describeParams(command.command_params)}
+          {describeParams(command.command_params, vehicle?.ecus)}
         </Typography>
       </TableCell>
-      {withVehicle && (
+      {vehicle === undefined && (
         <TableCell>
           <Link component={RouterLink} to={`/vehicles/${command.vehicle_id}`} color="inherit" noWrap>
             <Code>{command.vin}</Code>

@@ -54,7 +54,7 @@ async function say(event: object) {
   });
 }
 
-it('a row shows what happens to its command, and at the end the lists are read again', async () => {
+it('a row shows what happens to its command, and at the end what it changed is read again', async () => {
   const invalidate = vi.spyOn(queries, 'invalidateQueries');
   show();
   expect(socket.sent).toContainEqual({ action: 'subscribe', command_id: COMMAND.command_id, after: 0 });
@@ -73,7 +73,12 @@ it('a row shows what happens to its command, and at the end the lists are read a
   expect(screen.getByText('Failed')).toBeInTheDocument();
   expect(screen.getByText('conditionsNotCorrect')).toBeInTheDocument();
   expect(screen.getByText('2 s')).toBeInTheDocument();
-  expect(invalidate.mock.calls.map(([filter]) => filter?.queryKey)).toEqual([['commands', 'list'], ['summary']]);
+  expect(invalidate.mock.calls.map(([filter]) => filter?.queryKey)).toEqual([
+    ['commands', 'list'],
+    ['summary'],
+    ['vehicles', 'detail', COMMAND.vehicle_id],
+    ['fault-memory', COMMAND.vehicle_id],
+  ]);
 });
 
 it.each([

@@ -29,7 +29,9 @@ export function FaultMemory({ vehicleId, ecuNames }: FaultMemoryProps) {
       {({ items }) =>
         items.length === 0 ? (
           <EmptyState title="No fault memory has been read yet">
-            Read them all to see what the vehicle has stored. Nothing is changed by that.
+            {ecuNames.size === 0
+              ? 'Scan the ECUs first: which there are is not known.'
+              : 'Read them all to see what the vehicle has stored. Nothing is changed by that.'}
           </EmptyState>
         ) : (
           <Stack divider={<Divider />}>

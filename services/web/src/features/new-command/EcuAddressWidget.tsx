@@ -1,8 +1,9 @@
 import Autocomplete from '@mui/material/Autocomplete';
+import InputAdornment from '@mui/material/InputAdornment';
 import TextField from '@mui/material/TextField';
 import type { WidgetProps } from '@rjsf/utils';
 import type { Vehicle } from '../../api/client';
-import { addressOf, ecuLabel, matchingEcus } from '../../lib/ecu';
+import { addressOf, ecuLabel, matchingEcus, nameAt } from '../../lib/ecu';
 
 export interface FormContext {
   readonly ecus: Vehicle['ecus'];
@@ -22,6 +23,7 @@ export function EcuAddressWidget({
   const { ecus } = registry.formContext as FormContext;
   const labels = new Map(ecus.map((ecu) => [ecu.address, ecuLabel(ecu)]));
   const typed = typeof value === 'string' ? value : '';
+  const name = nameAt(ecus, typed);
   const change = (text: string | null) => onChange(text === null || text.trim() === '' ? undefined : text.trim());
   return (
     <Autocomplete
@@ -45,7 +47,19 @@ export function EcuAddressWidget({
           label={label}
           required={required === true}
           error={rawErrors.length > 0}
-          placeholder="0x10"
+          placeholder={ecus.length > 0 ? 'Name or address' : '0x10'}
+          slotProps={{
+            ...params.slotProps,
+            input: {
+              ...params.slotProps.input,
+              endAdornment: (
+                <>
+                  {name !== '' && <InputAdornment position="end">{name}</InputAdornment>}
+                  {params.slotProps.input.endAdornment}
+                </>
+              ),
+            },
+          }}
         />
       )}
     />

@@ -16,7 +16,9 @@ it.each([
   [{ action: 'stop' }, 'vehicle speed must be 0 km/h.'],
 ])('says of %o what must hold', (params, text) => {
   const { container } = render(<PreconditionList type={ROUTINE} params={params} />);
-  expect(container).toHaveTextContent(`Looked at right before the vehicle gets it: ${text} Otherwise it is refused.`);
+  expect(container).toHaveTextContent(
+    `Looked at right before the vehicle gets it, unless it is exempt: ${text} Otherwise it is refused.`,
+  );
 });
 
 it('says nothing of what has none', () => {

@@ -11,7 +11,7 @@ const COMPARISONS: Readonly<Record<string, string>> = {
   '>=': 'at least ',
 };
 
-/** What is read from the vehicle right before it gets this command, and must hold. */
+/** What is read right before a vehicle gets this command, and must hold; a deployment may exempt some vehicles. */
 export function PreconditionList({ type, params }: { type: CommandType; params: Params }) {
   const asked = type.preconditions.filter(({ when }) =>
     Object.entries(when).every(([name, value]) => params[name] === value),
@@ -22,7 +22,7 @@ export function PreconditionList({ type, params }: { type: CommandType; params: 
   );
   return (
     <Typography variant="body2" color="textSecondary">
-      Looked at right before the vehicle gets it: {texts.join('; ')}. Otherwise it is refused.
+      Looked at right before the vehicle gets it, unless it is exempt: {texts.join('; ')}. Otherwise it is refused.
     </Typography>
   );
 }

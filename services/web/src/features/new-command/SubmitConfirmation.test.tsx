@@ -17,7 +17,7 @@ it('names the vehicle, what is sent and what it does', () => {
   open({ dtcCode: 'P0420-11', ecuAddress: '0x10' });
   const dialog = screen.getByRole('dialog', { name: 'Send ClearDTC?' });
   expect(dialog).toHaveTextContent('Mercedes E-Class WDD1234567890ABCD');
-  expect(dialog).toHaveTextContent('ecuAddress 0x10 · dtcCode P0420-11');
+  expect(dialog).toHaveTextContent('ecuAddress 0x10 (ECM) · dtcCode P0420-11');
   expect(dialog).toHaveTextContent('Stored faults with their snapshots are erased');
 });
 

@@ -36,7 +36,7 @@ export function SubmitConfirmation({ open, type, vehicle, params, onConfirm, onC
           <Code>{vehicle.vin}</Code>
           <br />
           <Typography component="span" variant="body2" color="textSecondary">
-            {describeParams(params)}
+            {describeParams(params, vehicle.ecus)}
           </Typography>
         </Typography>
         <Typography>{effectOf(type)}</Typography>

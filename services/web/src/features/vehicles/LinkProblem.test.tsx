@@ -14,7 +14,7 @@ const UNREACHED = aVehicle({ connection_status: 'offline', link: LINK });
 it('the page says why a vehicle is not reached and since when', () => {
   render(<LinkProblemNotice vehicle={UNREACHED} />);
   expect(screen.getByRole('alert')).toHaveTextContent(
-    /^The vehicle is not reached since .+\. 192\.0\.2\.10:13400: Connection refused\.$/,
+    /^The vehicle has not been reached since .+\. 192\.0\.2\.10:13400: Connection refused\.$/,
   );
 });
 

@@ -11,7 +11,7 @@ export function LinkProblemNotice({ vehicle }: { vehicle: Vehicle }) {
   if (problem === null) return null;
   return (
     <Alert severity="warning">
-      The vehicle is not reached since <Time at={problem.since} />. {sentence(problem.reason)}
+      The vehicle has not been reached since <Time at={problem.since} />. {sentence(problem.reason)}
     </Alert>
   );
 }

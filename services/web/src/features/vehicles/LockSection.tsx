@@ -12,7 +12,7 @@ import { useLock, useLockChange } from './locks';
 export function LockSection({ vehicle }: { vehicle: Vehicle }) {
   return (
     <Section title="Diagnostic lock" actions={<LockActions vehicle={vehicle} />}>
-      <Typography sx={{ p: 2 }} role="status">
+      <Typography variant="body2" sx={{ p: 2 }} role="status">
         <LockState vehicle={vehicle} />
       </Typography>
     </Section>

@@ -8,8 +8,8 @@ import type { Vehicle } from '../../api/client';
 import { toast, toastProblem } from '../../components/toast';
 import { useFollowedCommands } from '../../live/useFeed';
 import { commandsKey } from '../commands/queries';
+import { readAgain } from '../commands/readAgain';
 import { submitCommand } from '../commands/submit';
-import { faultMemoryKey } from './queries';
 
 const NOTHING: readonly string[] = [];
 
@@ -53,9 +53,8 @@ function useReadAll(vehicle: Vehicle) {
   const done = ended.length;
   const failed = ended.filter((following) => following?.status?.status !== 'completed').length;
   useEffect(() => {
-    if (done > 0) void queries.invalidateQueries({ queryKey: faultMemoryKey(vehicleId) });
+    if (done > 0) readAgain(queries, vehicleId);
     if (done === 0 || done < commandIds.length) return;
-    void queries.invalidateQueries({ queryKey: commandsKey });
     tellOutcome(done, failed);
     reset();
   }, [done, failed, commandIds.length, queries, vehicleId, reset]);

@@ -6,8 +6,8 @@ import { toast, toastProblem } from '../../components/toast';
 import { useFollowing } from '../../live/useFeed';
 import { useMay } from '../../session/useSession';
 import { commandsKey } from '../commands/queries';
+import { readAgain } from '../commands/readAgain';
 import { submitCommand } from '../commands/submit';
-import { vehiclesKey } from './queries';
 
 /** Asks the vehicle which ECUs it has; what a scan finds stays with the vehicle. */
 export function ScanEcus({ vehicle }: { vehicle: Vehicle }) {
@@ -32,11 +32,10 @@ function useScan(vehicleId: string) {
   const status = following?.ended === true ? following.status?.status : undefined;
   useEffect(() => {
     if (status === undefined) return;
-    void queries.invalidateQueries({ queryKey: vehiclesKey });
-    void queries.invalidateQueries({ queryKey: commandsKey });
+    readAgain(queries, vehicleId);
     if (status === 'completed') toast('success', 'The ECUs were scanned.');
     else toast('warning', 'The scan did not complete; the command below says why.');
     reset();
-  }, [status, queries, reset]);
+  }, [status, queries, vehicleId, reset]);
   return { start: () => submit.mutate(), running: submit.isPending || submit.data !== undefined };
 }

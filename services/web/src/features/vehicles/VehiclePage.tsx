@@ -66,7 +66,7 @@ function VehicleView({ vehicle }: { vehicle: Vehicle }) {
         <Section title="ECUs" actions={<ScanEcus vehicle={vehicle} />}>
           <EcuTable vehicle={vehicle} />
         </Section>
-        <VehicleCommands vehicleId={vehicle.vehicle_id} />
+        <VehicleCommands vehicle={vehicle} />
       </Stack>
     </>
   );
@@ -115,7 +115,8 @@ function FaultSection({ vehicle, ecuNames }: { vehicle: Vehicle; ecuNames: Reado
 
 const LATEST = 10;
 
-function VehicleCommands({ vehicleId }: { vehicleId: string }) {
+function VehicleCommands({ vehicle }: { vehicle: Vehicle }) {
+  const { vehicle_id: vehicleId } = vehicle;
   const query = useQuery(commandsQuery({ vehicle_id: vehicleId, limit: LATEST }));
   return (
     <Section
@@ -131,7 +132,7 @@ function VehicleCommands({ vehicleId }: { vehicleId: string }) {
           items.length === 0 ? (
             <EmptyState title="No commands yet" />
           ) : (
-            <CommandTable commands={items} label="Table of the latest commands" withVehicle={false} />
+            <CommandTable commands={items} label="Table of the latest commands" vehicle={vehicle} />
           )
         }
       </Loaded>
