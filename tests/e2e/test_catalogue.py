@@ -11,14 +11,11 @@ import httpx
 import jsonschema
 import pytest
 
-from service_kit.vehicle_credential import vehicle_credential
 from sovd_cli import program
-from tests.support.local_servers import free_port
-from tests.support.pdx import write_pdx
+from tests.support.roads import WAYS, Roads
 from tests.support.servers import PostgresServer, RabbitServer, RedisServer
-from tests.support.system import ADMIN, VEHICLE_SECRET, ManagedProcess, System
+from tests.support.system import ADMIN, System
 from tests.support.waiting import wait_for
-from vehicle_simulator.ecus import ECU_TYPES
 
 ECU = {"ecuAddress": "0x10"}
 Json = dict[str, Any]
@@ -47,63 +44,8 @@ EXAMPLES: dict[str, tuple[Json, Callable[[Answers], object]]] = {
     "ClearDTC": ({"ecuAddress": "0x18"}, lambda answers: [answer["ecuAddress"] for answer in answers] == ["0x18"]),
     "ECUReset": (ECU | {"resetType": "soft"}, lambda answers: len(answers) == 1),
 }
-# By VIN.
-WAYS = {
-    "session": "WDDWAY00000000001",
-    "doip": "WDDWAY00000000002",
-    "sovd": "WDDWAY00000000003",
-    "agent-doip": "WDDWAY00000000004",
-    "agent-sovd": "WDDWAY00000000005",
-}
-
-
 # What a way cannot say: over DoIP a routine returns what its maker wants, and SOVD says nothing of what was written.
 UNLIKE = {"RoutineControl": {"status", "value"}, "WriteDataByID": {"name", "value", "unit"}}
-
-
-class Roads(System):
-    """A system with one vehicle at the end of each way, whose ECUs are described for who speaks DoIP with them."""
-
-    def lay(self) -> None:
-        pdx = self.directory / "pdx"
-        pdx.mkdir()
-        for address, ecu_type in ECU_TYPES.items():
-            write_pdx(pdx / f"{ecu_type.name}.pdx", ecu_type, address=address)
-        self.processes["vehicle_connector"].environment["ODX_PATH"] = str(pdx)
-        self._simulate("session", dial_in="true")
-        for way in ("doip", "agent-doip"):
-            self._simulate(way, DOIP_PORT=str(free_port()), DOIP_HOST="127.0.0.1")
-        for way in ("sovd", "agent-sovd"):
-            self._simulate(way, SOVD_PORT=str(free_port()), SOVD_HOST="127.0.0.1")
-        for way in ("agent-doip", "agent-sovd"):
-            self.processes[way] = self._agent(way)
-
-    def address(self, way: str) -> str:
-        environment = self.processes[f"vehicle_simulator_{way}"].environment
-        if "DOIP_PORT" in environment:
-            return f"127.0.0.1:{environment['DOIP_PORT']}"
-        return f"http://127.0.0.1:{environment['SOVD_PORT']}/{WAYS[way]}"
-
-    def registration(self, way: str) -> Json:
-        link = {"link": {"kind": way, "address": self.address(way)}} if way in ("doip", "sovd") else {}
-        return {"vin": WAYS[way], "make": "Bench", "model": way, "year": 2024} | link
-
-    def _simulate(self, way: str, *, dial_in: str = "false", **settings: str) -> None:
-        ledger = str(self.directory / f"{way}.jsonl")
-        self.add_simulator(
-            f"vehicle_simulator_{way}", VINS=WAYS[way], DIAL_IN=dial_in, LEDGER_FILE=ledger, connector=0, **settings
-        )
-
-    def _agent(self, way: str) -> ManagedProcess:
-        link = f"--{way.removeprefix('agent-')}"
-        where = ["--connector", f"127.0.0.1:{self.session_ports[0]}", "--state-dir", str(self.directory / way)]
-        environment = {
-            "VEHICLE_CREDENTIAL": vehicle_credential(VEHICLE_SECRET, WAYS[way]),
-            "REDIAL_MAX_SECONDS": "1",
-            "ODX_PATH": str(self.directory / "pdx"),
-        }
-        arguments = ["agent", "--vin", WAYS[way], link, self.address(way), *where]
-        return ManagedProcess(way, "sovd_cli", environment, self.directory / f"{way}.log", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +59,11 @@ def system(
         server.ensure_running()
     database_url, rabbitmq_url = postgres_server.new_database(), rabbitmq_server.new_vhost()
     roads = Roads(database_url, rabbitmq_url, redis_server.url, tmp_path_factory.mktemp("ways"), vehicles=0)
-    roads.lay()
+    roads.lay(WAYS)
     try:
         roads.start()
         with roads.client() as client:
-            for way in WAYS:
-                client.post("/api/v1/vehicles", json=roads.registration(way)).raise_for_status()
-                roads.processes[f"vehicle_simulator_{way}"].start()
+            roads.open(client)
             roads.wait_for_vehicles(client, len(WAYS))
         yield roads
     finally:

@@ -1,7 +1,7 @@
 """The whole system on real servers, for tests that are not written in Python: `python -m tests.support.driven_system`.
 
-Prints `{"url": …, "control": …}` on one line once the system is there with its demo data and the web interface, and
-does, one at a time, what is asked for at `control`; an answer comes when it is done:
+Prints `{"url": …, "control": …, "ways": {way: VIN}}` on one line once the system is there with its demo data and the
+web interface, and does, one at a time, what is asked for at `control`; an answer comes when it is done:
 
     POST /kill/gateway                  kill -9
     POST /start/gateway                 back when the gateway is ready
@@ -21,11 +21,38 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+from tests.support.roads import WAYS, Roads
 from tests.support.servers import Servers
 from tests.support.system import ROOT, System
 
 WEB = ROOT / "services" / "web" / "dist"
 DEMO_VEHICLES_ONLINE = 2
+# A car has no 24 V: of the vehicles at the end of `--way`, no ECU can be reset the hard way.
+PRECONDITIONS = {
+    "vehicles": [
+        {
+            "vin": "WDDWAY",
+            "signals": {
+                "vehicle_speed": {"ecuAddress": "0x10", "dataId": "0xF40D"},
+                "ignition": {"ecuAddress": "0x10", "dataId": "0x2002"},
+                "supply_voltage": {"ecuAddress": "0x10", "dataId": "0xF442", "scale": 0.001},
+            },
+        },
+        {"vin": "", "signals": {"vehicle_speed": None, "ignition": None, "supply_voltage": None}},
+    ],
+    "command_types": {
+        "ECUReset": [
+            {
+                "name": "supply voltage",
+                "signal": "supply_voltage",
+                "comparison": ">=",
+                "value": 24,
+                "unit": "V",
+                "when": {"resetType": "hard"},
+            }
+        ]
+    },
+}
 
 
 def main() -> None:
@@ -33,7 +60,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory, _running_system(options, Path(directory)) as system:
         control = HTTPServer(("127.0.0.1", 0), _handler(system))
         threading.Thread(target=control.serve_forever, daemon=True).start()
-        print(json.dumps({"url": system.url, "control": f"http://127.0.0.1:{control.server_port}"}), flush=True)
+        addresses = {"url": system.url, "control": f"http://127.0.0.1:{control.server_port}"}
+        print(json.dumps({**addresses, "ways": {way: WAYS[way] for way in options.way}}), flush=True)
         sys.stdin.read()
         control.shutdown()
 
@@ -42,6 +70,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.support.driven_system")
     parser.add_argument("--vin", action="append", default=[], help="one more vehicle that is online")
     parser.add_argument("--away", action="append", default=[], help="a known vehicle that can be told to come")
+    parser.add_argument("--way", action="append", default=[], choices=WAYS, help="one more, at the end of this way")
     parser.add_argument("--faults", default="", help="what goes wrong with vehicles (vehicle_simulator/faults.py)")
     return parser.parse_args()
 
@@ -49,22 +78,29 @@ def _options() -> argparse.Namespace:
 @contextmanager
 def _running_system(options: argparse.Namespace, directory: Path) -> Iterator[System]:
     with _own_servers() as urls:
-        system = System(
+        system = Roads(
             *urls,
             directory,
             vehicles=0,
-            settings={"WEB_DIRECTORY": str(WEB)},
+            settings={"WEB_DIRECTORY": str(WEB), "PRECONDITIONS_FILE": str(_preconditions(directory))},
             simulator_settings={"DEMO_DATA": "true", "VINS": ",".join(options.vin), "FAULTS": options.faults},
         )
+        system.lay(options.way)
         for vin in options.away:
             name = _simulator_of(vin)
             system.add_simulator(name, VINS=vin, LEDGER_FILE=str(directory / f"{name}.jsonl"))
         try:
             system.start()
-            _bring_vehicles(system, options.vin)
+            _bring_vehicles(system, options)
             yield system
         finally:
             system.kill_all()
+
+
+def _preconditions(directory: Path) -> Path:
+    path = directory / "preconditions.json"
+    path.write_text(json.dumps(PRECONDITIONS))
+    return path
 
 
 @contextmanager
@@ -83,13 +119,14 @@ def _own_servers() -> Iterator[tuple[str, str, str]]:
         servers.close()
 
 
-def _bring_vehicles(system: System, vins: list[str]) -> None:
+def _bring_vehicles(system: Roads, options: argparse.Namespace) -> None:
     with system.client() as client:
-        for vin in vins:
+        for vin in options.vin:
             body = {"vin": vin, "make": "Mercedes", "model": "C-Class", "year": 2024}
             client.post("/api/v1/vehicles", json=body).raise_for_status()
         system.processes["vehicle_simulator"].start()
-        system.wait_for_vehicles(client, DEMO_VEHICLES_ONLINE + len(vins))
+        system.open(client)
+        system.wait_for_vehicles(client, DEMO_VEHICLES_ONLINE + len(options.vin) + len(options.way))
 
 
 def _simulator_of(vin: str) -> str:

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { TestProject } from 'vitest/node';
-import { FAULTS, OFFLINE_VIN, SLOW_VIN } from './vehicles';
+import { FAULTS, OFFLINE_VIN, SLOW_VIN, WAYS } from './vehicles';
 
 export const REPOSITORY = resolve(import.meta.dirname, '../../..');
 export const PYTHON = process.env.PYTHON ?? join(REPOSITORY, '.venv/bin/python');
@@ -16,6 +16,8 @@ export const PYTHON = process.env.PYTHON ?? join(REPOSITORY, '.venv/bin/python')
 interface Addresses {
   url: string;
   control: string;
+  /** The VIN of the vehicle at the end of each way. */
+  ways: Readonly<Record<string, string>>;
 }
 
 declare module 'vitest' {
@@ -25,7 +27,8 @@ declare module 'vitest' {
 }
 
 export default async function start(project: TestProject): Promise<() => Promise<void>> {
-  const args = ['-m', 'tests.support.driven_system', '--vin', SLOW_VIN, '--away', OFFLINE_VIN, '--faults', FAULTS];
+  const vehicles = ['--vin', SLOW_VIN, '--away', OFFLINE_VIN, ...WAYS.flatMap((way) => ['--way', way])];
+  const args = ['-m', 'tests.support.driven_system', ...vehicles, '--faults', FAULTS];
   const system = spawn(PYTHON, args, { cwd: REPOSITORY, stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = once(system, 'exit');
   for await (const line of createInterface(system.stdout)) {

@@ -5,6 +5,8 @@ export const SECOND_VIN = 'WDD0987654321ZYXW';
 export const SLOW_VIN = 'WDDSLW00000000001';
 /** Away until a test tells it to come. */
 export const OFFLINE_VIN = 'WBA1122334455FFEE';
+/** Ways to a vehicle (tests/support/roads.py), each with one at its end. */
+export const WAYS = ['session', 'doip', 'sovd', 'agent-doip'] as const;
 
 /** As vehicle_simulator/faults.py reads them. */
 export const FAULTS = [

@@ -72,6 +72,7 @@ export async function show(page: Page, path: string, title: string | RegExp): Pr
 export async function openVehicle(page: Page, vin: string): Promise<void> {
   await page.getByRole('link', { name: 'Vehicles', exact: true }).click();
   await page.getByLabel('VIN, make or model').fill(vin);
+  await page.waitForURL((url) => url.searchParams.get('search') === vin);
   // The head and the one that was searched for: while there are others, it may yet move.
   await page.getByRole('row').nth(2).waitFor({ state: 'detached' });
   await page.getByRole('link', { name: vin }).click();
@@ -82,9 +83,13 @@ export async function openVehicle(page: Page, vin: string): Promise<void> {
 export async function openForm(page: Page, vin: string, type: string): Promise<void> {
   await openVehicle(page, vin);
   await page.getByRole('main').getByRole('link', { name: 'New command' }).click();
+  await chooseCommand(page, type);
+  await page.getByLabel('ECU address').waitFor();
+}
+
+export async function chooseCommand(page: Page, type: string): Promise<void> {
   await page.getByRole('combobox', { name: 'Command' }).click();
   await page.getByRole('option', { name: `${type} –` }).click();
-  await page.getByLabel('ECU address').waitFor();
 }
 
 export async function fillEcu(page: Page, address: string): Promise<void> {
