@@ -19,6 +19,7 @@ set -euo pipefail
   exit 2
 }
 environment=$1 region=$2 step=$3 which=${4:-jwt}
+# shellcheck source=scripts/secret_rotation.bash
 . "${BASH_SOURCE[0]%/*}/secret_rotation.bash"
 external=${EXTERNAL_SECRET:-sovd-webapp-external-secrets} secret=${SECRET:-sovd-webapp-secrets}
 case $which in

@@ -15,6 +15,7 @@ set -euo pipefail
 }
 environment=$1 region=$2 step=$3 folder=${4:-}
 scripts=${BASH_SOURCE[0]%/*}
+# shellcheck source=scripts/secret_rotation.bash
 . "$scripts/secret_rotation.bash"
 ca=${CA_SECRET:-sovd-webapp-vehicle-ca} tls=${TLS_SECRET:-sovd-webapp-vehicle-tls}
 
