@@ -31,7 +31,7 @@ resource "aws_iam_role_policy" "secrets" {
 
 data "aws_iam_policy_document" "secrets" {
   statement {
-    actions   = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]
+    actions = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]
     resources = concat(
       [for secret in data.aws_secretsmanager_secret.this : secret.arn],
       # Those of vehicleTls, where they are kept here: they need not be there.
