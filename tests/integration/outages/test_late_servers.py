@@ -76,6 +76,7 @@ async def until_ready_says(system: System, http: httpx.AsyncClient, code: int, *
     await until_it(says_so)
 
 
+@pytest.mark.timeout(240)
 async def test_services_wait_for_their_servers(
     postgres_url: str, rabbitmq_url: str, redis_url: str, http: httpx.AsyncClient, tmp_path: Path
 ) -> None:
@@ -128,7 +129,8 @@ async def wait_one_after_the_other(
     found = await http.get(f"{system.url}/api/v1/vehicles?search=WDD1234567890ABCD", headers=bearer)
     async with api_of(system, token, found.json()["items"]) as api:
         command_id = await api.submit()
-        await api.until_vehicle("online")
+        # A vehicle that came before it was registered waits up to 90 s before it tries again.
+        await api.until_vehicle("online", seconds=100)
         assert (await api.get(command_id))["status"] in ("pending", "dispatched")
         rabbitmq.start()
         assert (await api.ended(command_id))["status"] == "completed"
