@@ -42,6 +42,7 @@ class WebServer(LocalServer):
     """start.sh as the image runs it, and stops it."""
 
     stop_signal = signal.Signals[IMAGE.partition("\nSTOPSIGNAL ")[2].split()[0]]
+    end_signal = "TERM"  # takes its workers along, which KILL leaves behind
 
     def __init__(self, pages: Path, **environment: str) -> None:
         # A server that root starts would give itself to nobody, who may read less.
