@@ -358,7 +358,7 @@ def _split(results: list[wire.Result]) -> tuple[list[wire.Result], list[wire.Res
     """What goes with the next message, and what has to wait for the one after it."""
     size = 0
     for position, result in enumerate(results):
-        size += len(result.response) + 200
+        size += result.ByteSize()
         if size > _MAX_MESSAGE_BYTES:
             return results[: position + 1], results[position + 1 :]
     return results, []

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sovd_protos.connector.v1 import connector_pb2 as wire
 from sovd_protos.connector.v1.connector_pb2 import Outcome
 from sovd_protos.session.v1 import session_pb2
 from tests.support.waiting import until
@@ -9,6 +10,7 @@ from tests.unit.vehicle_connector.conftest import World, Worlds
 from tests.unit.vehicle_connector.fake_command_service import FakeCommandService
 from tests.unit.vehicle_connector.ids import C1, C2
 from tests.unit.vehicle_connector.scripted_vehicle import VIN, ScriptedVehicle, finished, hello, response
+from vehicle_connector import command_service_stream
 
 OTHER_VIN = "WDD0987654321ZYXW"
 
@@ -152,6 +154,16 @@ async def test_many_large_results_go_in_several_messages(world: World) -> None:
     await until(lambda: C1 in vehicle.closed)
     assert [result.number for result in world.service.results(C1)] == list(range(1, 34))
     assert max(message.ByteSize() for message in world.service.messages) < 2 * 1024 * 1024
+
+
+def test_what_nobody_could_read_counts_against_the_size_of_a_message() -> None:
+    waiting = [wire.Result(number=n, outcome=wire.Outcome(unreadable="\N{EURO SIGN}" * 65_536)) for n in range(1, 60)]
+    sent = []
+    while waiting:
+        now, waiting = command_service_stream._split(waiting)
+        assert wire.FromConnector(results=now).ByteSize() < 2 * 1024 * 1024
+        sent += [result.number for result in now]
+    assert sent == list(range(1, 60))
 
 
 async def test_updates_of_a_command_nobody_waits_for_are_answered_with_closed(world: World) -> None:
