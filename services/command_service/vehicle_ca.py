@@ -64,8 +64,13 @@ class VehicleCa:
             fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
             issued_at=now,
             not_after=certificate.not_valid_after_utc,
-            chain=_pem(certificate) + _pem(self._certificate),
+            chain=_pem(certificate) + self._beyond_the_vehicles_own(),
         )
+
+    def _beyond_the_vehicles_own(self) -> str:
+        """A root is left out (RFC 8446, 4.4.2): who verifies has it, and would keep a copy for each connection."""
+        is_root = self._certificate.issuer == self._certificate.subject
+        return "" if is_root else _pem(self._certificate)
 
     def is_same_key(self, request: str, certificate: VehicleCertificate) -> bool:
         issued = x509.load_pem_x509_certificate(certificate.chain.encode())

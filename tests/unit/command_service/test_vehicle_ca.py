@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -34,9 +35,8 @@ def ca(files: CertificateFiles) -> VehicleCa:
 def test_what_is_issued(ca: VehicleCa, files: CertificateFiles) -> None:
     key = ec.generate_private_key(ec.SECP384R1())
     issued = ca.issue(certificate_request(VEHICLE.vin, key), VEHICLE, NOW, days=90)
-    certificate, authority = x509.load_pem_x509_certificates(issued.chain.encode())
-    certificate.verify_directly_issued_by(authority)
-    assert authority == x509.load_pem_x509_certificate(files.vehicle_ca.read_bytes())
+    [certificate] = x509.load_pem_x509_certificates(issued.chain.encode())
+    certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(files.vehicle_ca.read_bytes()))
     assert certificate.public_key() == key.public_key()
     assert certificate.subject.rfc4514_string() == f"CN={VEHICLE.vin}"
     assert (issued.serial, issued.vehicle_id) == (f"{certificate.serial_number:x}", VEHICLE.vehicle_id)
@@ -51,6 +51,16 @@ def test_what_is_issued(ca: VehicleCa, files: CertificateFiles) -> None:
     assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
     assert ca.is_same_key(certificate_request(VEHICLE.vin, key), issued)
     assert not ca.is_same_key(certificate_request(VEHICLE.vin), issued)
+
+
+def test_an_authority_below_another_is_named_in_the_chain(tmp_path: Path) -> None:
+    authority, cert, key = trustme.CA().create_child_ca(), tmp_path / "cert.pem", tmp_path / "key.pem"
+    authority.cert_pem.write_to_path(cert)
+    authority.private_key_pem.write_to_path(key)
+    issued = VehicleCa.load(cert, key).issue(certificate_request(VEHICLE.vin), VEHICLE, datetime.now(UTC), days=1)
+    certificate, issuer = x509.load_pem_x509_certificates(issued.chain.encode())
+    certificate.verify_directly_issued_by(issuer)
+    assert issuer == x509.load_pem_x509_certificate(cert.read_bytes())
 
 
 def test_nothing_outlives_the_authority(ca: VehicleCa, files: CertificateFiles) -> None:
