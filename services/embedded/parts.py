@@ -39,6 +39,7 @@ def vehicle_connector_settings(settings: Settings, command_service_port: int) ->
         command_service_address=f"{LOOPBACK}:{command_service_port}",
         session_host=LOOPBACK,
         session_port=0,
+        health_port=0,
         vehicle_credential_secret=settings.vehicle_credential_secret,
         **settings.model_dump(include=LinkSettings.model_fields.keys() - ServiceSettings.model_fields.keys()),
     )

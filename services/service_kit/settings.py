@@ -22,6 +22,11 @@ _SCHEMES_OF_PATHS = ("sqlite", "unix")
 _POSTGRESQL_OPTIONS = {"host", "port", "sslmode"}
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
+NO_PLAIN_TEXT = (
+    "CONNECTOR_ADDRESS: without certificates of vehicles only a connector on this machine (localhost, 127.0.0.1, [::1])"
+    " is dialled, and only where ENVIRONMENT is development"
+)
+
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
@@ -145,6 +150,10 @@ class ServiceSettings(BaseSettings):
         if (self.grpc_tls_cert_file is None) != (self.grpc_tls_key_file is None):
             raise ValueError("GRPC_TLS_CERT_FILE, GRPC_TLS_KEY_FILE: give both or neither")
         return self
+
+    def plain_text_is_for(self, host: str) -> bool:
+        """Whether vehicles and connectors may speak without TLS at that host: on one machine, in development."""
+        return self.environment == "development" and is_loopback(host)
 
     @property
     def grpc_tls(self) -> GrpcTls | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SECONDS = 3.0
 # A service's port: the variable that moves it, and where it is else.
-_GRPC = {"command-service": ("GRPC_PORT", "50051"), "vehicle-connector": ("SESSION_PORT", "50052")}
+_GRPC = {"command-service": ("GRPC_PORT", "50051"), "vehicle-connector": ("HEALTH_PORT", "50054")}
 _HTTP = {
     "gateway": ("HTTP_PORT", "8000", "/health/ready"),
     "vehicle-simulator": ("METRICS_PORT", "0", "/metrics"),
@@ -28,11 +28,9 @@ def ask(service: str, timeout: float = DEFAULT_SECONDS) -> None:
 
     It is where the service's own settings in the environment put it.
     """
-    if service == "vehicle-connector" and os.environ.get("VEHICLE_TLS_CERT_FILE"):
-        # Its port for vehicles wants a vehicle's certificate.
-        _ask_grpc(_port("HEALTH_PORT", "50054"), timeout, plain_text=True)
-    elif service in _GRPC:
-        _ask_grpc(_port(*_GRPC[service]), timeout)
+    if service in _GRPC:
+        # The connector tells it at a port without TLS: no vehicle asks there.
+        _ask_grpc(_port(*_GRPC[service]), timeout, plain_text=service == "vehicle-connector")
     else:
         variable, default, path = _HTTP[service]
         _ask_http(f"http://127.0.0.1:{_port(variable, default)}{path}", timeout)
@@ -65,7 +63,7 @@ def _ask_http(url: str, timeout: float) -> None:
         raise _not_ready(f"{url} does not answer: {error}") from error
 
 
-def _ask_grpc(port: int, timeout: float, *, plain_text: bool = False) -> None:
+def _ask_grpc(port: int, timeout: float, *, plain_text: bool) -> None:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 

@@ -58,8 +58,8 @@ _CLAIM_SECONDS = 2.0
 
 
 class VehicleConnector(Lifecycle):
-    """The running service; `session_port` is where vehicles dial in. With mutual TLS for vehicles: `enrolment_port`
-    for those without a certificate, and `health_port`, plain text."""
+    """The running service; `session_port` is where vehicles dial in, with mutual TLS `enrolment_port` for those without
+    a certificate; `health_port` tells health, in plain text."""
 
     connector_id: str = ""
     session_port: int = 0
@@ -89,6 +89,7 @@ async def compose(settings: Settings, *, messaging: Messaging | None = None) -> 
             connector.on_close(messaging.close)
         parts = _build(settings, connector, messaging)
         await _serve_vehicles(settings, connector, parts)
+        await _tell_health(settings, connector)
         await _hear_announcements(settings, connector, parts)
         _stop_with(connector, parts, settings)
         connector.background(
@@ -143,7 +144,7 @@ async def _serve_vehicles(settings: Settings, connector: VehicleConnector, parts
         port_address=f"{settings.listening_host}:{settings.session_port}",
         lifecycle=connector,
         open_methods=[f"/{SERVICE}/", f"/{RENEWAL_SERVICE}/"],  # who calls is a vehicle, not a service
-        tls=vehicle_tls or settings.grpc_tls,
+        tls=vehicle_tls,
         client_certificates=vehicle_tls is not None,
         max_connection_age_s=_NO_CONNECTION_AGE_SECONDS,
         options=[("grpc.tsi.max_frame_size", _TLS_RECORD_BYTES)],
@@ -159,18 +160,16 @@ async def _serve_vehicles(settings: Settings, connector: VehicleConnector, parts
     SessionServer(rules, parts.stream, parts.executor, parts.sessions, identities).add_to(server)
     if vehicle_tls is not None:
         add_RenewalServiceServicer_to_server(RenewalServer(parts.identities), server)
-        await _serve_the_unknown(settings, connector, parts.identities, vehicle_tls)
+        await _serve_enrolment(settings, connector, parts.identities, vehicle_tls)
     await _start(server, connector)
 
 
-async def _serve_the_unknown(
+async def _serve_enrolment(
     settings: Settings, connector: VehicleConnector, identities: IdentityService, tls: GrpcTls
 ) -> None:
-    """Who has no certificate of a vehicle: vehicles that enrol, and whoever looks after this service."""
-    token, host = settings.service_token.get_secret_value(), settings.listening_host
     enrolment, connector.enrolment_port = create_server(
-        token,
-        port_address=f"{host}:{settings.enrolment_port}",
+        settings.service_token.get_secret_value(),
+        port_address=f"{settings.listening_host}:{settings.enrolment_port}",
         lifecycle=connector,
         open_methods=[f"/{ENROLMENT_SERVICE}/"],
         tls=tls,
@@ -178,10 +177,15 @@ async def _serve_the_unknown(
         options=[("grpc.max_receive_message_length", _MAX_ENROLMENT_BYTES)],
     )
     add_EnrolmentServiceServicer_to_server(EnrolmentServer(identities), enrolment)
-    health, connector.health_port = create_server(
-        token, port_address=f"{host}:{settings.health_port}", lifecycle=connector
-    )
     await _start(enrolment, connector)
+
+
+async def _tell_health(settings: Settings, connector: VehicleConnector) -> None:
+    """To whoever looks after this service: no vehicle, and as a rule not on this machine."""
+    host = settings.health_host or settings.listening_host
+    health, connector.health_port = create_server(
+        settings.service_token.get_secret_value(), port_address=f"{host}:{settings.health_port}", lifecycle=connector
+    )
     await _start(health, connector)
 
 

@@ -1,12 +1,12 @@
 """Settings of the vehicle connector."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from service_kit.grpc_tls import GrpcTls
-from service_kit.settings import HostPort, Port, RabbitUrl, is_loopback
+from service_kit.settings import HostPort, Port, RabbitUrl
 from vehicle_links.settings import LinkSettings
 
 _VEHICLE_TLS = "VEHICLE_TLS_CERT_FILE, VEHICLE_TLS_KEY_FILE, VEHICLE_CA_FILE"
@@ -26,14 +26,13 @@ class Settings(LinkSettings):
     vehicle_tls_cert_file: Path | None = None
     vehicle_tls_key_file: Path | None = None
     vehicle_ca_file: Path | None = None
-    # With them: where vehicles that have no certificate yet ask for one, and where health is told without TLS.
+    # With them: where vehicles that have no certificate yet ask for one.
     enrolment_port: Port = 50053
+    # Where health is told, without TLS: who asks has no vehicle's certificate. Empty: where vehicles dial in.
+    health_host: str = ""
     health_port: Port = 50054
-    # Why vehicles may dial in beyond loopback without them: a network of this machine or a throw-away cluster
-    # (development only), or a proxy or mesh in front, which ends TLS.
-    vehicle_plain_text: Literal["refused", "isolated-network", "tls-ended-by-proxy"] = "refused"
     metrics_port: Port = 9102
-    # What vehicles' credentials are derived from, where they have no certificates.
+    # What vehicles' credentials are derived from, where they have no certificates: on this machine, in development.
     vehicle_credential_secret: SecretStr | None = Field(
         default=None,
         validate_default=True,
@@ -76,17 +75,13 @@ class Settings(LinkSettings):
         files = (self.vehicle_tls_cert_file, self.vehicle_tls_key_file, self.vehicle_ca_file)
         if any(files) and not all(files):
             raise ValueError(f"{_VEHICLE_TLS}: give all or none")
-        if self.vehicle_tls is None and self.vehicle_plain_text != "tls-ended-by-proxy":
-            if self.environment != "development":
-                raise ValueError(
-                    f"{_VEHICLE_TLS}: missing; in {self.environment} vehicles are known by their certificates"
-                    " (VEHICLE_PLAIN_TEXT=tls-ended-by-proxy: a proxy in front of the port ends TLS)"
-                )
-            if not self._is_open and not is_loopback(self.listening_host):
-                raise ValueError(
-                    f"SESSION_HOST: plain text is for loopback only, not {self.session_host}; give {_VEHICLE_TLS}"
-                    " (VEHICLE_PLAIN_TEXT=isolated-network: nobody else reaches that port)"
-                )
+        if self.vehicle_tls is None and self.environment != "development":
+            raise ValueError(f"{_VEHICLE_TLS}: missing; in {self.environment} vehicles are known by their certificates")
+        if self.vehicle_tls is None and not self.plain_text_is_for(self.listening_host):
+            raise ValueError(
+                f"SESSION_HOST: plain text is for loopback (localhost, 127.0.0.1, [::1]) only, not {self.session_host};"
+                f" give {_VEHICLE_TLS}"
+            )
         return self
 
     @property
@@ -98,8 +93,4 @@ class Settings(LinkSettings):
 
     @property
     def listening_host(self) -> str:
-        return self.session_host or ("0.0.0.0" if self._is_open else "127.0.0.1")  # noqa: S104  vehicles are outside
-
-    @property
-    def _is_open(self) -> bool:
-        return bool(self.vehicle_tls or self.grpc_tls or self.vehicle_plain_text != "refused")
+        return self.session_host or ("0.0.0.0" if self.vehicle_tls else "127.0.0.1")  # noqa: S104  vehicles are outside

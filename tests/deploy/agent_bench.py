@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.deploy.compose_stack import FILE, Replaced
+from tests.deploy.compose_stack import FILE
 from tests.support.certificates import CertificateFiles
 from tests.support.system import ADMIN, ROOT
 from tests.support.waiting import wait_for
@@ -30,19 +30,19 @@ def beside(certificates: CertificateFiles) -> dict[str, dict[str, Any]]:
         CONNECTOR: {
             "extends": {"file": str(FILE), "service": "vehicle-connector"},
             "volumes": mounted,
-            "ports": Replaced(),
             "environment": {
-                "VEHICLE_PLAIN_TEXT": "refused",
                 "VEHICLE_TLS_CERT_FILE": "/certificates/server_cert.pem",
                 "VEHICLE_TLS_KEY_FILE": "/certificates/server_key.pem",
                 "VEHICLE_CA_FILE": "/certificates/vehicle_ca.pem",
             },
         },
         BENCH: {
-            "extends": {"file": str(FILE), "service": "vehicle-simulator"},
+            "image": "sovd-webapp/vehicle-simulator",
             "environment": {
-                "DEMO_DATA": "false",
                 "DIAL_IN": "false",
+                "VEHICLE_CREDENTIAL_SECRET": "not-asked-for-here",
+                "VEHICLES": "0",
+                "METRICS_PORT": "9103",
                 "VINS": ",".join(VINS.values()),
                 "DOIP_PORT": str(_FIRST_DOIP_PORT),
             },

@@ -114,14 +114,23 @@ class Workload:
 
     @property
     def container(self) -> Object:
-        assert len(self.pod["containers"]) == 1
-        container: Object = self.pod["containers"][0]
-        return container
+        """The only one, but for the simulator."""
+        (container,) = [each for each in self.pod["containers"] if each["name"] != "simulator"]
+        found: Object = container
+        return found
 
-    def environment(self, rendered: Rendered) -> dict[str, str]:
-        """By name: the value, or `secret NAME/KEY`."""
-        found = dict(_from_config_maps(self.container, rendered))
-        for each in self.container.get("env", []):
+    @property
+    def simulator(self) -> Object:
+        """The container of the vehicles beside the connector's."""
+        (container,) = [each for each in self.pod["containers"] if each["name"] == "simulator"]
+        found: Object = container
+        return found
+
+    def environment(self, rendered: Rendered, container: Object | None = None) -> dict[str, str]:
+        """Of its container unless another one is given, by name: the value, or `secret NAME/KEY`."""
+        container = container or self.container
+        found = dict(_from_config_maps(container, rendered))
+        for each in container.get("env", []):
             found[each["name"]] = each["value"] if "value" in each else _source(each["valueFrom"])
         return found
 

@@ -39,7 +39,6 @@ LOCAL_ARROWS: set[Arrow] = {
     ("web", "gateway", 8000),
     ("gateway", "command-service", 50051),
     ("vehicle-connector", "command-service", 50051),
-    ("simulator", "vehicle-connector", 50052),
     ("gateway", "postgresql", 5432),
     ("command-service", "postgresql", 5432),
     ("migrations", "postgresql", 5432),
@@ -158,6 +157,13 @@ def test_vehicles_that_nginx_hands_through_come_from_nowhere_else() -> None:
     chart = render(PRODUCTION, *HANDED_THROUGH)
     connector = {arrow for arrow in incoming(chart) if arrow[1:] == ("vehicle-connector", 50052)}
     assert connector == {("namespace ingress-nginx", "vehicle-connector", 50052)}
+
+
+def test_without_certificates_nobody_dials_in_from_outside(local: Rendered) -> None:
+    assert {arrow for arrow in incoming(local) if arrow[1] == "vehicle-connector"} == {
+        ("monitoring", "vehicle-connector", 9102),
+        (MONITORING, "vehicle-connector", 9102),
+    }
 
 
 def test_it_can_be_left_to_others() -> None:

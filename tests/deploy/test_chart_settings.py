@@ -12,6 +12,7 @@ import vehicle_connector.settings
 import vehicle_simulator.settings
 from command_service.preconditions_file import load_preconditions
 from gateway.settings import GatewaySettings
+from service_kit.settings import is_loopback
 from tests.deploy.chart import CHART, LOCAL, PRODUCTION, VALUE_FILES, Rendered, render
 from tests.support.certificates import CertificateFiles
 
@@ -36,11 +37,14 @@ SECRET = {
 
 def given(chart: Rendered, component: str, secret: dict[str, str]) -> dict[str, str]:
     """The environment of the component's container."""
+    return opened(chart.workload(component).environment(chart), secret)
 
+
+def opened(environment: dict[str, str], secret: dict[str, str]) -> dict[str, str]:
     def value(text: str) -> str:
         return secret[text.split("/")[1].removesuffix(" optional")] if text.startswith("secret ") else text
 
-    return {name: value(text) for name, text in chart.workload(component).environment(chart).items()}
+    return {name: value(text) for name, text in environment.items()}
 
 
 @pytest.fixture(scope="module")
@@ -119,13 +123,15 @@ def test_the_preconditions_of_an_operator_are_a_file_that_the_command_service_re
     assert "PRECONDITIONS_FILE" not in without.environment(render())
 
 
-@pytest.mark.parametrize("component", [*SETTINGS, "migrations", "simulator"])
+@pytest.mark.parametrize("component", [*SETTINGS, "migrations"])
 def test_no_secret_is_in_plain_sight(component: str) -> None:
     chart = render(LOCAL)
+    workload = chart.workload(component)
     secret_names = ("TOKEN", "SECRET", "PASSWORD", "DATABASE_URL", "REDIS_URL", "RABBITMQ_URL")
-    for name, value in chart.workload(component).environment(chart).items():
-        if name.endswith(secret_names):
-            assert value.startswith("secret sovd-webapp-secrets/"), name
+    for container in workload.containers:
+        for name, value in workload.environment(chart, container).items():
+            if name.endswith(secret_names):
+                assert value.startswith("secret sovd-webapp-secrets/"), name
 
 
 def test_ports_are_those_that_the_services_listen_on(
@@ -154,15 +160,20 @@ def test_the_command_service_is_found_by_a_name_that_gives_every_pod(production:
     assert {port["name"]: port["port"] for port in service["ports"]} == {"grpc": 50051, "metrics": 9101}
 
 
-def test_the_simulated_vehicles_find_their_connector(local: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
-    environment = given(local, "simulator", local.get("Secret", "sovd-webapp-secrets")["stringData"])
+def test_the_simulated_vehicles_find_their_connector_on_loopback(
+    local: Rendered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workload, secret = local.workload("vehicle-connector"), local.get("Secret", "sovd-webapp-secrets")["stringData"]
+    environment = opened(workload.environment(local, workload.simulator), secret)
     loaded = load(vehicle_simulator.settings.Settings, environment, monkeypatch)
     assert loaded.demo_data
-    host, _, port = loaded.connector_address.partition(":")
-    ports = {each["port"] for each in local.get("Service", host)["spec"]["ports"]}
-    assert int(port) in ports
-    connector = given(local, "vehicle-connector", local.get("Secret", "sovd-webapp-secrets")["stringData"])
-    assert connector["VEHICLE_CREDENTIAL_SECRET"] == environment["VEHICLE_CREDENTIAL_SECRET"]
+    connector = load(SETTINGS["vehicle-connector"], given(local, "vehicle-connector", secret), monkeypatch)
+    assert loaded.connector_address == f"localhost:{connector.session_port}"
+    assert is_loopback(connector.listening_host)
+    assert not is_loopback(connector.health_host)  # the kubelet asks from outside of the pod
+    assert connector.vehicle_credential_secret == loaded.vehicle_credential_secret
+    ports = local.get("Service", "sovd-webapp-vehicle-connector")["spec"]["ports"]
+    assert [port["name"] for port in ports] == ["metrics"]
 
 
 def test_migrations_have_the_database(production: Rendered) -> None:
@@ -191,7 +202,6 @@ def test_external_secrets_make_urls_that_the_services_take(
         "jwtPreviousSecrets": "",
         "serviceToken": "s" * 16,
         "servicePreviousTokens": "",
-        "vehicleCredentialSecret": "v" * 16,
         "initialAdminPassword": "",
     }
     secret = dict(template)

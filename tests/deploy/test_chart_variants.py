@@ -179,17 +179,13 @@ def test_nginx_hands_the_tls_of_vehicles_through_to_the_connector() -> None:
     assert [port["name"] for port in service["spec"]["ports"]] == ["session", "enrolment"]
 
 
-def test_what_hands_tls_through_cannot_end_it_and_something_has_to() -> None:
+def test_what_hands_tls_through_needs_names_and_a_connector_that_ends_it() -> None:
     through = "vehicleConnector.public.enabled=true,vehicleConnector.public.through=nginx"
     both = f"{through},vehicleConnector.public.host=v,vehicleConnector.public.enrolmentHost=e"
     for setting, complaint in (
-        (f"{both},vehicleTls.enabled=false", "so the connector has to end it: vehicleTls.enabled"),
+        (f"{both},vehicleTls.enabled=false", "vehicleConnector.public.enabled: vehicles dial in from outside with"),
         (through, "vehicleConnector.public.host: the name that vehicles dial is needed"),
         (f"{through},vehicleConnector.public.host=v", "vehicleConnector.public.enrolmentHost: the name at which"),
-        (
-            f"{both},vehicleTls.enabled=false,vehicleConnector.public.certificateArn=arn:aws:acm:x",
-            "only a load balancer ends it",
-        ),
     ):
         answer = helm("template", (), setting)
         assert answer.returncode != 0
@@ -224,7 +220,7 @@ def test_vehicles_are_known_by_certificates(production: Rendered) -> None:
         assert files
         assert all(file.startswith(f"{mount['mountPath']}/") for file in files)
     environment = connector.environment(production)
-    assert not {"VEHICLE_PLAIN_TEXT", "VEHICLE_CREDENTIAL_SECRET"} & set(environment)
+    assert "VEHICLE_CREDENTIAL_SECRET" not in environment
     assert connector.container["readinessProbe"]["grpc"]["port"] == int(environment["HEALTH_PORT"])
     policy = production.get("NetworkPolicy", "sovd-webapp-vehicle-connector")["spec"]["ingress"][0]
     assert [port["port"] for port in policy["ports"]] == [50052, 50053]
@@ -250,29 +246,30 @@ def test_what_vehicles_are_known_by_may_come_from_aws(production: Rendered) -> N
         wanted = [value for value in mounted[0].environment(made).values() if value.startswith(f"{mounted[1]}/")]
         assert sorted(files) == sorted(wanted)
     without = render(
-        PRODUCTION,
-        "externalSecrets.vehicleTls=true",
-        "vehicleTls.enabled=false",
-        'vehicleConnector.plainText="tls-ended-by-proxy"',
+        PRODUCTION, "externalSecrets.vehicleTls=true", "vehicleTls.enabled=false", "vehicleConnector.enabled=false"
     )
     assert set(without.names("ExternalSecret")) == set(production.names("ExternalSecret"))
 
 
-def test_tls_that_ends_in_front_of_the_connectors_is_said_out_loud(local: Rendered) -> None:
-    arn = 'vehicleConnector.public.certificateArn="arn:aws:acm:eu-central-1:1:certificate/2"'
-    answer = helm("template", PRODUCTION, arn.replace('"', ""))
-    assert "vehicleConnector.public.certificateArn: would end TLS" in answer.stderr
-    answer = helm("template", PRODUCTION, "vehicleTls.enabled=false", arn.replace('"', ""))
-    assert "vehicleTls.enabled (or vehicleConnector.plainText: tls-ended-by-proxy)" in answer.stderr
-    answer = helm("template", PRODUCTION, "vehicleTls.enabled=false", "vehicleConnector.plainText=isolated-network")
-    assert "vehicleTls.enabled (or vehicleConnector.plainText: tls-ended-by-proxy)" in answer.stderr
-    ended = render(PRODUCTION, "vehicleTls.enabled=false", 'vehicleConnector.plainText="tls-ended-by-proxy"', arn)
-    environment = ended.workload("vehicle-connector").environment(ended)
-    assert environment["VEHICLE_PLAIN_TEXT"] == "tls-ended-by-proxy"
-    annotations = ended.get("Service", "sovd-webapp-vehicles")["metadata"]["annotations"]
-    assert "service.beta.kubernetes.io/aws-load-balancer-ssl-cert" in annotations
-    environment = local.workload("vehicle-connector").environment(local)
-    assert environment["VEHICLE_PLAIN_TEXT"] == "isolated-network"
+def test_without_certificates_no_vehicle_dials_in_from_outside() -> None:
+    for files, settings, complaint in (
+        (PRODUCTION, ("vehicleTls.enabled=false",), "production needs values for: vehicleTls.enabled"),
+        (
+            PRODUCTION,
+            ("vehicleTls.enabled=false", "config.environment=staging"),
+            "staging needs values for: vehicleTls.enabled",
+        ),
+        (
+            PRODUCTION,
+            ("vehicleTls.enabled=false", "config.environment=development", "vehicleConnector.public.enabled=false"),
+            "externalSecrets.enabled: brings no vehicle-credential-secret",
+        ),
+        (LOCAL, ("vehicleConnector.public.enabled=true",), "vehicleConnector.public.enabled: vehicles dial in from"),
+        (LOCAL, ("vehicleTls.enabled=true",), "local.simulator.enabled: simulated vehicles have no certificates"),
+    ):
+        answer = helm("template", files, *settings)
+        assert answer.returncode != 0
+        assert complaint in answer.stderr
 
 
 def test_live_update_differs_in_what_it_needs_only() -> None:

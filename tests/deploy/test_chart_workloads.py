@@ -4,7 +4,7 @@ import pytest
 
 from gateway.settings import GatewaySettings
 from service_kit.lifecycle import CLOSE_SECONDS
-from tests.deploy.chart import LOCAL, PRODUCTION, VALUE_FILES, Rendered, Workload, render, values_of
+from tests.deploy.chart import LOCAL, PRODUCTION, VALUE_FILES, Rendered, Workload, helm, render, values_of
 
 SERVICES = {
     "gateway": "gateway",
@@ -20,9 +20,8 @@ def services(chart: Rendered) -> list[Workload]:
 
 def test_all_are_there(chart: Rendered, local: Rendered) -> None:
     assert {*SERVICES, "migrations", "smoke-test"} <= {each.component for each in chart.workloads}
-    assert {"postgresql", "redis", "rabbitmq", "simulator", "monitoring"} <= {
-        each.component for each in local.workloads
-    }
+    assert {"postgresql", "redis", "rabbitmq", "monitoring"} <= {each.component for each in local.workloads}
+    assert local.workload("vehicle-connector").simulator
 
 
 def test_pods_are_restricted(chart: Rendered) -> None:
@@ -73,11 +72,7 @@ def test_a_dependency_that_is_away_restarts_nobody(chart: Rendered) -> None:
     gateway = chart.workload("gateway").container
     assert gateway["livenessProbe"]["httpGet"]["path"] == "/health/live"
     assert gateway["readinessProbe"]["httpGet"]["path"] == "/health/ready"
-    known_by_certificates = "VEHICLE_TLS_CERT_FILE" in chart.workload("vehicle-connector").environment(chart)
-    for component, port in (
-        ("command-service", 50051),
-        ("vehicle-connector", 50054 if known_by_certificates else 50052),
-    ):
+    for component, port in (("command-service", 50051), ("vehicle-connector", 50054)):
         container = chart.workload(component).container
         assert container["livenessProbe"]["grpc"] == {"port": port, "service": "live"}
         assert container["readinessProbe"]["grpc"] == {"port": port}
@@ -104,10 +99,20 @@ def test_production_drains_longer_than_services_do_by_themselves(production: Ren
 
 def test_a_rolling_update_takes_nobody_away(chart: Rendered) -> None:
     for workload in services(chart):
-        assert workload.manifest["spec"]["strategy"] == {
-            "type": "RollingUpdate",
-            "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
-        }
+        if "simulator" not in {container["name"] for container in workload.containers}:
+            assert workload.manifest["spec"]["strategy"] == {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+            }
+
+
+def test_simulated_vehicles_are_there_once(local: Rendered) -> None:
+    """In two pods they would take each other's sessions."""
+    spec = local.workload("vehicle-connector").manifest["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    for setting in ("replicas=2", "autoscaling.enabled=true", "enabled=false"):
+        answer = helm("template", LOCAL, f"vehicleConnector.{setting}")
+        assert "local.simulator.enabled: they are in the connector's pod" in answer.stderr
 
 
 def test_pods_are_spread_over_zones_and_nodes(chart: Rendered) -> None:

@@ -92,6 +92,15 @@ def test_what_starts_after_what_is_there(services: dict[str, Any]) -> None:
             assert checked or how["condition"] != "service_healthy", other
 
 
+def test_simulated_vehicles_dial_in_on_the_connectors_loopback(services: dict[str, Any]) -> None:
+    simulator = services["vehicle-simulator"]
+    assert simulator["network_mode"] == "service:vehicle-connector"
+    assert simulator["depends_on"]["vehicle-connector"] == {"condition": "service_healthy", "restart": True}
+    assert "ports" not in services["vehicle-connector"]
+    ports = [services[name]["environment"].get("METRICS_PORT") for name in ("vehicle-connector", "vehicle-simulator")]
+    assert len(set(ports)) == 2
+
+
 def test_what_is_mounted_is_there(services: dict[str, Any]) -> None:
     mounts = [mount for service in services.values() for mount in service.get("volumes", ())]
     paths = [Path(mount.partition(":")[0]) for mount in mounts if mount.startswith(".")]

@@ -139,6 +139,7 @@ def _connector(port: int, stack: AsyncExitStack, broker: MemoryBroker) -> Any:
         vehicle_credential_secret=SecretStr("a-vehicle-secret-for-tests"),
         session_host="127.0.0.1",
         session_port=0,
+        health_port=0,
         lease_renewal_seconds=0.2,
         reconnect_max_seconds=0.2,
         redial_max_seconds=0.3,

@@ -192,6 +192,7 @@ def connector_settings(rabbitmq_url: str, address: str) -> vehicle_connector.set
         command_service_address=address,
         session_host="127.0.0.1",
         session_port=0,
+        health_port=0,
         vehicle_credential_secret=SECRET,
     )
 

@@ -124,6 +124,7 @@ class System:
                 METRICS_PORT=str(free_port()),
                 SESSION_PORT=str(port),
                 SESSION_HOST="127.0.0.1",
+                HEALTH_PORT="0",
             )
         self._add("gateway", METRICS_PORT=str(free_port()), HTTP_PORT=str(self.http_port), HTTP_HOST="127.0.0.1")
         for index in range(self.connectors):

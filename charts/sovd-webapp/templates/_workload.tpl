@@ -1,7 +1,8 @@
 {{/*
 A component's Deployment. A dictionary: root; component; values (of the component); ports ({name: number}); probes and
 env, rendered; service (a Python service: has configuration, metrics and TLS); files (a ConfigMap of files, by its part
-of the name, or nothing); secrets ({name: Secret}, mounted at /etc/sovd/name).
+of the name, or nothing); secrets ({name: Secret}, mounted at /etc/sovd/name); beside (a container of which there must
+not be two, rendered, or nothing).
 */}}
 {{- define "sovd.deployment" -}}
 {{- $root := .root -}}{{- $values := .values -}}{{- $id := list .root .component -}}
@@ -23,8 +24,12 @@ spec:
   minReadySeconds: 5
   progressDeadlineSeconds: 600
   strategy:
+    {{- if .beside }}
+    type: Recreate
+    {{- else }}
     type: RollingUpdate
     rollingUpdate: { maxSurge: 1, maxUnavailable: 0 }
+    {{- end }}
   selector:
     matchLabels:
       {{- include "sovd.selector" $id | nindent 6 }}
@@ -102,6 +107,7 @@ spec:
             {{- if dig "odx" "volume" nil $values }}
             - { name: odx, mountPath: /odx, readOnly: true }
             {{- end }}
+        {{- with .beside }}{{ . | nindent 8 }}{{ end }}
       volumes:
         - name: tmp
           emptyDir: { sizeLimit: 64Mi }

@@ -14,7 +14,7 @@ from sovd_cli.__main__ import main
 from tests.support.local_servers import free_port
 from tests.unit.sovd_cli.conftest import Sovd
 
-VARIABLES = ("HTTP_PORT", "GRPC_PORT", "SESSION_PORT", "METRICS_PORT", "SOVD_SERVICE", "GRPC_TLS_CA_FILE")
+VARIABLES = ("HTTP_PORT", "GRPC_PORT", "HEALTH_PORT", "METRICS_PORT", "SOVD_SERVICE", "GRPC_TLS_CA_FILE")
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def test_over_http(
 
 
 @pytest.mark.parametrize(
-    ("service", "variable"), [("command-service", "GRPC_PORT"), ("vehicle-connector", "SESSION_PORT")]
+    ("service", "variable"), [("command-service", "GRPC_PORT"), ("vehicle-connector", "HEALTH_PORT")]
 )
 def test_over_grpc(
     stranger: Sovd,
@@ -89,13 +89,12 @@ def test_over_grpc(
     assert "answers NOT_SERVING" in ran.err
 
 
-def test_a_connector_that_wants_vehicles_certificates_has_a_port_for_health(
+def test_a_connector_tells_it_without_tls(
     stranger: Sovd, serving: tuple[int, health.HealthServicer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port, servicer = serving
-    for name, value in (("VEHICLE_TLS_CERT_FILE", "/is/not/read"), ("HEALTH_PORT", str(port))):
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("GRPC_TLS_CA_FILE", "/is/not/read/either")
+    monkeypatch.setenv("HEALTH_PORT", str(port))
+    monkeypatch.setenv("GRPC_TLS_CA_FILE", "/is/not/read")
     servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     assert stranger("health", "vehicle-connector").code == 0
 
@@ -117,7 +116,7 @@ def test_in_a_container_nothing_else_is_loaded(
 
 @pytest.mark.parametrize(
     ("service", "variable"),
-    [("gateway", "HTTP_PORT"), ("command-service", "GRPC_PORT"), ("vehicle-connector", "SESSION_PORT")],
+    [("gateway", "HTTP_PORT"), ("command-service", "GRPC_PORT"), ("vehicle-connector", "HEALTH_PORT")],
 )
 def test_where_nobody_listens(stranger: Sovd, service: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, str(free_port()))

@@ -94,6 +94,7 @@ def _settings(address: str, **settings: Any) -> Settings:
             "vehicle_credential_secret": CREDENTIAL_SECRET,
             "session_host": "127.0.0.1",
             "session_port": 0,
+            "health_port": 0,
             "lease_renewal_seconds": 0.1,
             "reconnect_max_seconds": 0.2,
             "drain_seconds": 0.5,

@@ -90,7 +90,7 @@ async def test_metrics_tell_what_is_there(world: World) -> None:
 
 
 async def test_health_follows_the_command_service(world: World) -> None:
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{world.connector.session_port}") as channel:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{world.connector.health_port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
 
         async def is_serving() -> bool:

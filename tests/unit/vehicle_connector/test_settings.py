@@ -41,31 +41,28 @@ def settings(**given: Any) -> Settings:
         ({}, "127.0.0.1"),
         ({"session_host": "localhost"}, "localhost"),
         ({"session_host": "[::1]"}, "[::1]"),
-        ({"vehicle_plain_text": "isolated-network"}, "0.0.0.0"),
-        ({"vehicle_plain_text": "tls-ended-by-proxy"}, "0.0.0.0"),
-        ({"vehicle_plain_text": "tls-ended-by-proxy", "environment": "production"}, "0.0.0.0"),
-        ({"vehicle_plain_text": "isolated-network", "session_host": "10.1.2.3"}, "10.1.2.3"),
+        # Between the services: no vehicle is known by it.
+        ({"grpc_tls_ca_file": "ca.pem"}, "127.0.0.1"),
     ],
 )
-def test_plain_text_is_for_loopback_unless_somebody_says_why(given: dict[str, Any], host: str) -> None:
+def test_without_certificates_vehicles_dial_in_on_this_machine(given: dict[str, Any], host: str) -> None:
     loaded = settings(**SECRET, **given)
     assert loaded.listening_host == host
     assert loaded.vehicle_tls is None
 
 
+@pytest.mark.parametrize("tls", [{}, {"grpc_tls_ca_file": "ca.pem"}])
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "connector.example"])
-def test_plain_text_is_refused_elsewhere(host: str) -> None:
-    with pytest.raises(ValidationError, match=f"SESSION_HOST: plain text is for loopback only, not {host}"):
-        settings(**SECRET, session_host=host)
+def test_plain_text_is_refused_elsewhere(host: str, tls: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=f"SESSION_HOST: plain text is for loopback .* only, not {host}; give"):
+        settings(**SECRET, session_host=host, **tls)
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-@pytest.mark.parametrize("plain_text", ["refused", "isolated-network"])
-def test_beyond_development_vehicles_have_certificates(environment: str, host: str, plain_text: str) -> None:
-    given = {"environment": environment, "session_host": host, "vehicle_plain_text": plain_text}
+def test_beyond_development_vehicles_have_certificates(environment: str, host: str) -> None:
     with pytest.raises(ValidationError, match=f"VEHICLE_TLS_CERT_FILE, .*missing; in {environment}"):
-        settings(**SECRET, **given)
+        settings(**SECRET, environment=environment, session_host=host)
 
 
 def test_with_certificates_no_secret_is_needed(vehicle_tls: dict[str, Any]) -> None:
@@ -84,17 +81,29 @@ def test_all_three_files_or_none(vehicle_tls: dict[str, Any], left_out: str) -> 
         settings(**SECRET, **vehicle_tls)
 
 
-def test_the_start_stops_with_one_line() -> None:
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        (
+            {"ENVIRONMENT": "production"},
+            "VEHICLE_TLS_CERT_FILE, VEHICLE_TLS_KEY_FILE, VEHICLE_CA_FILE: missing; in production vehicles are known by"
+            " their certificates",
+        ),
+        (
+            {"SESSION_HOST": "0.0.0.0"},
+            "SESSION_HOST: plain text is for loopback (localhost, 127.0.0.1, [::1]) only, not 0.0.0.0; give"
+            " VEHICLE_TLS_CERT_FILE, VEHICLE_TLS_KEY_FILE, VEHICLE_CA_FILE",
+        ),
+    ],
+)
+def test_the_start_stops_with_one_line(wrong: dict[str, str], line: str) -> None:
     environment = {name.upper(): value for name, value in (REQUIRED | SECRET).items()}
     run = subprocess.run(
         [sys.executable, "-m", "vehicle_connector"],
-        env={**environment, "ENVIRONMENT": "production", "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+        env={**environment, **wrong, "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
         capture_output=True,
         text=True,
         check=False,
     )
     assert run.returncode == EXIT_BAD_SETTINGS
-    assert run.stderr.splitlines() == [
-        "VEHICLE_TLS_CERT_FILE, VEHICLE_TLS_KEY_FILE, VEHICLE_CA_FILE: missing; in production vehicles are known by"
-        " their certificates (VEHICLE_PLAIN_TEXT=tls-ended-by-proxy: a proxy in front of the port ends TLS)"
-    ]
+    assert run.stderr.splitlines() == [line]
