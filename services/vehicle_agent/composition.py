@@ -29,9 +29,7 @@ async def compose(settings: Settings) -> AsyncIterator[Lifecycle]:
     # After what runs had its time, the goodbye has some too.
     async with Lifecycle(NAME, settings.drain_seconds + 5) as lifecycle:
         identity = _identity(settings) if settings.vehicle_credential is None else None
-        connections = (
-            identity.connections if identity else Connections(settings.connector_address, tls=settings.grpc_tls)
-        )
+        connections = identity.connections if identity else Connections(settings.connector_address)
         journal = Journal(settings.state_dir, settings.remember_days * _DAY_SECONDS)
 
         async def close() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from service_kit.settings import HostPort, is_loopback
+from service_kit.settings import NO_PLAIN_TEXT, HostPort
 from vehicle_links.doip.link import parse_address
 from vehicle_links.settings import LinkSettings
 from vehicle_links.sovd.http import split_address
@@ -26,7 +26,7 @@ class Settings(LinkSettings):
     # unless given.
     enrolment_code: SecretStr = SecretStr("")
     enrolment_address: HostPort | Literal[""] = ""
-    # Shown instead of a certificate: for connectors that know vehicles by it.
+    # Shown instead of a certificate, in plain text: for a connector on this machine, in development.
     vehicle_credential: SecretStr | None = Field(
         default=None, min_length=16, description="what the platform issued for this VIN"
     )
@@ -63,10 +63,7 @@ class Settings(LinkSettings):
 
     @model_validator(mode="after")
     def _plain_text_stays_on_this_machine(self) -> "Settings":
-        is_here = self.environment == "development" and is_loopback(self.connector_address.rpartition(":")[0])
-        if self.vehicle_credential is not None and self.grpc_tls is None and not is_here:
-            raise ValueError(
-                "GRPC_TLS_CA_FILE: missing; without TLS only a connector on this machine (localhost, 127.0.0.1, [::1]) "
-                "is dialled, and only where ENVIRONMENT is development"
-            )
+        host = self.connector_address.rpartition(":")[0]
+        if self.vehicle_credential is not None and not self.plain_text_is_for(host):
+            raise ValueError(NO_PLAIN_TEXT)
         return self

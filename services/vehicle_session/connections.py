@@ -6,7 +6,6 @@ import time
 import grpc
 
 from service_kit.grpc_server import FIXED_WINDOWS
-from service_kit.grpc_tls import GrpcTls
 from service_kit.logging import get_logger
 
 _log = get_logger(__name__)
@@ -25,15 +24,18 @@ _OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.max_reconnect_backoff_ms", 5_000),
 ]
 REPORT_SECONDS = 30.0
+# Plain text stays on this machine.
+_BY_NO_PROXY = ("grpc.enable_http_proxy", 0)
 _OF_ITS_OWN = ("grpc.use_local_subchannel_pool", 1)
 
 
 class Connections:
-    """Opens and releases channels to one address; `shared`: one channel for all who ask."""
+    """Opens and releases channels to one address, in plain text as long as there is nothing to `present`; `shared`: one
+    channel for all who ask."""
 
-    def __init__(self, address: str, *, tls: GrpcTls | None = None, shared: bool = False) -> None:
+    def __init__(self, address: str, *, shared: bool = False) -> None:
         self._target = address if "://" in address or address.startswith("unix:") else f"dns:///{address}"
-        self._credentials: grpc.ChannelCredentials | None = tls.channel_credentials() if tls else None
+        self._credentials: grpc.ChannelCredentials | None = None
         self._shared = shared
         self._channel: grpc.aio.Channel | None = None
         self._failures = 0
@@ -70,5 +72,5 @@ class Connections:
 
     def _new_channel(self, options: list[tuple[str, int | str]]) -> grpc.aio.Channel:
         if self._credentials is None:
-            return grpc.aio.insecure_channel(self._target, options)
+            return grpc.aio.insecure_channel(self._target, [*options, _BY_NO_PROXY])
         return grpc.aio.secure_channel(self._target, self._credentials, options)

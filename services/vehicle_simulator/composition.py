@@ -61,7 +61,7 @@ def build_fleet(settings: Settings, policy: ReconnectPolicy | None = None) -> Fl
     specs, secret = _specs(settings), settings.vehicle_credential_secret
     return Fleet(
         specs,
-        Connections(settings.connector_address, tls=settings.grpc_tls, shared=settings.shared_connection),
+        Connections(settings.connector_address, shared=settings.shared_connection),
         ExecutionLedger(settings.ledger_file, fsync=settings.ledger_fsync),
         credential_secret=secret.get_secret_value() if secret else "",
         faults=FaultScript(settings.faults),

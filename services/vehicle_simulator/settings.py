@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from service_kit.settings import CommaList, HostPort, Port, ServiceSettings
+from service_kit.settings import NO_PLAIN_TEXT, CommaList, HostPort, Port, ServiceSettings
 from vehicle_simulator.faults import Fault, make_fault, parse_faults
 
 
@@ -36,7 +36,7 @@ class Settings(ServiceSettings):
     # For the one that has no certificate yet, and where it asks for one: port 50053 of the connector unless given.
     enrolment_code: SecretStr = SecretStr("")
     enrolment_address: HostPort | Literal[""] = ""
-    # Without certificates: what vehicles show instead is made from it.
+    # Without certificates, to a connector on this machine: what vehicles show instead is made from it.
     vehicle_credential_secret: SecretStr | None = Field(
         default=None,
         validate_default=True,
@@ -75,3 +75,10 @@ class Settings(ServiceSettings):
         if secret is None and not given.data.get("identity_dir"):
             raise ValueError("missing")
         return secret
+
+    @model_validator(mode="after")
+    def _plain_text_stays_on_this_machine(self) -> "Settings":
+        host = self.connector_address.rpartition(":")[0]
+        if self.identity_dir is None and self.dial_in and not self.plain_text_is_for(host):
+            raise ValueError(NO_PLAIN_TEXT)
+        return self

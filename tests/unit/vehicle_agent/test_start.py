@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 from packaging.utils import canonicalize_name
 from pydantic import ValidationError
 
-from service_kit.grpc_tls import GrpcTls
 from service_kit.settings import EXIT_BAD_SETTINGS
 from tests.support.local_servers import free_port
 from tests.support.system import ROOT
-from tests.unit.vehicle_agent.conftest import AgentBench, AgentProcess, started
-from tests.unit.vehicle_simulator.fake_connector import FakeConnector
+from tests.unit.vehicle_agent.conftest import AgentProcess, started
 from vehicle_agent.settings import Settings
 
 GIVEN: dict[str, Any] = {
@@ -39,9 +36,9 @@ SERVER_SIDE = ("sqlalchemy", "aiormq", "redis", "fastapi", "alembic", "asyncpg",
         ({"doip_address": "192.0.2.10:0"}, "DOIP_ADDRESS: .* neither host"),
         ({"doip_address": "", "sovd_address": "192.0.2.20"}, "SOVD_ADDRESS: the address of a SOVD server is http"),
         ({"vehicle_vin": "wdd"}, "vehicle_vin"),
-        ({"connector_address": "connector.example:443"}, "GRPC_TLS_CA_FILE: missing; without TLS only a connector on"),
-        ({"connector_address": "192.0.2.1:50052"}, "GRPC_TLS_CA_FILE: missing"),
-        ({"environment": "production"}, "GRPC_TLS_CA_FILE: missing"),
+        ({"connector_address": "connector.example:443"}, "CONNECTOR_ADDRESS: without certificates .* on this machine"),
+        ({"connector_address": "192.0.2.1:50052", "grpc_tls_ca_file": "ca.pem"}, "CONNECTOR_ADDRESS: without"),
+        ({"environment": "production"}, "CONNECTOR_ADDRESS: without .* only where ENVIRONMENT is development"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(changed: dict[str, Any], complaint: str) -> None:
@@ -51,22 +48,12 @@ def test_what_cannot_be_meant_is_refused(changed: dict[str, Any], complaint: str
 
 @pytest.mark.parametrize("address", ["localhost:1", "127.0.0.1:1", "127.8.8.8:1", "[::1]:1"])
 def test_plain_text_stays_on_this_machine(address: str) -> None:
-    assert Settings(**(GIVEN | {"connector_address": address})).grpc_tls is None
+    assert Settings(**(GIVEN | {"connector_address": address})).connector_address == address
 
 
 def test_with_a_certificate_any_connector_is_dialled_by_tls() -> None:
     given = GIVEN | {"connector_address": "vehicles.example:443", "environment": "production"}
-    assert Settings(**(given | {"vehicle_credential": None})).grpc_tls is None
-
-
-def test_with_tls_any_connector_is_dialled() -> None:
-    settings = Settings(
-        **(
-            GIVEN
-            | {"connector_address": "vehicles.example:443", "grpc_tls_ca_file": "ca.pem", "environment": "production"}
-        )
-    )
-    assert settings.grpc_tls is not None
+    assert Settings(**(given | {"vehicle_credential": None})).vehicle_credential is None
 
 
 async def test_a_wrong_start_is_one_line(tmp_path: Path) -> None:
@@ -150,7 +137,8 @@ def test_the_example_of_its_environment_is_complete() -> None:
     assert given.pop("ENROLMENT_CODE") == ""
     known = {name.upper() for name in Settings.model_fields}
     assert set(given) <= known
-    settings = Settings(**GIVEN | {name.lower(): value for name, value in given.items()})
+    without = GIVEN | {"vehicle_credential": None}
+    settings = Settings(**without | {name.lower(): value for name, value in given.items()})
     assert (settings.environment, settings.link) == ("production", ("doip", "192.0.2.10"))
 
 
@@ -160,25 +148,3 @@ def test_the_unit_starts_what_is_there_and_keeps_its_state() -> None:
     assert f"RestartPreventExitStatus={EXIT_BAD_SETTINGS}" in unit
     assert "STATE_DIR=%S/sovd-agent" in unit
     assert "StateDirectory=sovd-agent" in unit
-
-
-async def test_in_production_it_dials_by_tls(bench: AgentBench, tmp_path: Path) -> None:
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
-    for name, pem in (
-        ("cert", issued.cert_chain_pems[0]),
-        ("key", issued.private_key_pem),
-        ("ca", authority.cert_pem),
-    ):
-        pem.write_to_path(str(tmp_path / f"{name}.pem"))
-    connector = FakeConnector(tls=GrpcTls(tmp_path / "cert.pem", tmp_path / "key.pem", None))
-    await connector.start()
-    settings = bench.settings(
-        environment="production", connector_address=connector.address, grpc_tls_ca_file=tmp_path / "ca.pem"
-    )
-    process = AgentProcess(await started(settings))
-    try:
-        assert (await connector.session()).hello.vin == settings["vehicle_vin"]
-    finally:
-        assert await process.terminate() == 0
-        await connector.stop()

@@ -45,9 +45,12 @@ async def running_fleet(
     tls: GrpcTls | None = None,
 ) -> AsyncIterator[Fleet]:
     """Vehicles (default: the first demo vehicle) that dial the connector."""
+    connections = Connections(address or connector.address, shared=shared)
+    if tls is not None:
+        connections.present(tls.channel_credentials())
     fleet = Fleet(
         specs or demo_fleet()[:1],
-        Connections(address or connector.address, shared=shared, tls=tls),
+        connections,
         ExecutionLedger(ledger),
         credential_secret=SECRET,
         faults=FaultScript(parse_faults(faults)),

@@ -7,9 +7,11 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
+from pydantic import SecretStr
 
 from service_kit.lifecycle import PartFailed
 from service_kit.settings import load_settings
@@ -122,6 +124,12 @@ def test_faults_from_the_environment(text: str, monkeypatch: pytest.MonkeyPatch)
         ("VEHICLES", "-1", "VEHICLES: "),
         ("VEHICLE_CREDENTIAL_SECRET", "short", "VEHICLE_CREDENTIAL_SECRET: "),
         ("CONNECTOR_ADDRESS", "nowhere", "CONNECTOR_ADDRESS: must be host:port"),
+        (
+            "CONNECTOR_ADDRESS",
+            "192.0.2.1:50052",
+            "CONNECTOR_ADDRESS: without certificates of vehicles only a connector",
+        ),
+        ("ENVIRONMENT", "production", "CONNECTOR_ADDRESS: without certificates of vehicles only a connector"),
     ],
 )
 def test_a_wrong_setting_is_named(
@@ -137,6 +145,12 @@ def test_a_wrong_setting_is_named(
         load_settings(Settings)
     assert stopped.value.code == 78
     assert capsys.readouterr().err.startswith(complaint)
+
+
+@pytest.mark.parametrize("instead", [{"identity_dir": "/identities"}, {"dial_in": False}])
+def test_with_certificates_or_without_dialling_any_connector_will_do(instead: dict[str, Any]) -> None:
+    given = {"connector_address": "vehicles.example:443", "environment": "production", **instead}
+    assert Settings(vehicle_credential_secret=SecretStr(SECRET), **given).connector_address == "vehicles.example:443"
 
 
 async def test_an_idle_fleet_is_built_but_not_connected(connector: FakeConnector) -> None:
