@@ -53,7 +53,7 @@ create() {
 create database "{\"password\": \"$(strong)\"}"
 create redis "{\"password\": \"$(strong)\"}"
 create rabbitmq "{\"password\": \"$(strong)\"}"
-create jwt "{\"secret\": \"$(strong 48)\", \"previous_secrets\": \"\", \"service_token\": \"$(strong)\", \"service_previous_tokens\": \"\", \"vehicle_credential_secret\": \"$(strong)\", \"initial_admin_password\": \"$(strong 16)\"}"
+create jwt "{\"secret\": \"$(strong 48)\", \"previous_secrets\": \"\", \"service_token\": \"$(strong)\", \"service_previous_tokens\": \"\", \"initial_admin_password\": \"$(strong 16)\"}"
 
 # as_json NAME=FILE…: the files' texts, by name.
 as_json() {

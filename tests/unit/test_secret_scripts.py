@@ -51,7 +51,6 @@ SECRETS = {
         "previous_secrets",
         "service_token",
         "service_previous_tokens",
-        "vehicle_credential_secret",
         "initial_admin_password",
     },
 }
@@ -107,7 +106,7 @@ def test_what_is_made(filled: Cloud) -> None:
     for name, keys in SECRETS.items():
         assert set(filled.secret(name)) == keys
     values = filled.values()
-    assert len(values) == len(set(values)) == 7
+    assert len(values) == len(set(values)) == 6
     assert all(re.fullmatch("[0-9a-f]{32,}", value) for value in values)
     assert len(filled.secret("jwt")["secret"]) == 96
     assert all("--region eu-central-1" in call for call in filled.calls("aws").splitlines())
@@ -120,7 +119,7 @@ def test_a_second_time_changes_nothing(filled: Cloud) -> None:
     assert ran.returncode == 0
     assert ran.stdout.count("is there, left as it is") == 3
     assert "sovd/staging/redis: made" in ran.stdout
-    assert len(set(before) & set(filled.values())) == 6
+    assert len(set(before) & set(filled.values())) == 5
 
 
 @pytest.mark.parametrize(
