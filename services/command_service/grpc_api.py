@@ -29,7 +29,8 @@ from command_service.use_cases.lock_vehicles import LockVehicles
 from command_service.use_cases.manage_vehicles import ManageVehicles
 from command_service.use_cases.ports import AuditFilter, CommandFilter
 from command_service.use_cases.read_commands import KnownState, ReadCommands
-from command_service.use_cases.submit_commands import Accepted, SubmitCommands
+from command_service.use_cases.submission_batch import Accepted
+from command_service.use_cases.submit_commands import SubmitCommands
 from service_kit.errors import InvalidInput, ServiceError
 from service_kit.grpc_errors import to_domain_error
 from service_kit.tracing import ActiveSpan, SpanKind, is_sampled, start_sampled

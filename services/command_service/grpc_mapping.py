@@ -13,7 +13,7 @@ from command_service.domain.results import Evidence, Outcome, OutcomeKind, Progr
 from command_service.domain.vehicle import Ecu, LinkProblem, Vehicle
 from command_service.use_cases.actor import Actor
 from command_service.use_cases.ports import Assignment
-from command_service.use_cases.submit_commands import Submission
+from command_service.use_cases.submission_batch import Submission
 from command_service.use_cases.vehicle_sessions import TakeUp
 from service_kit.errors import InvalidInput
 from service_kit.uds import nrc_name

@@ -6,6 +6,7 @@ A command counts only when its responses 1..n and its terminal status arrived, i
 import asyncio
 import json
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ import orjson
 from tests.bench.connections import HttpConnection, WebSocketConnection, open_http, open_websocket
 
 RESPONSES = 3
+_KEY = "a key of its own for each"
 
 
 @dataclass
@@ -61,7 +63,7 @@ def _submission(url: str, token: str, vehicle_id: str) -> bytes:
     body = json.dumps(command)
     return (
         f"POST /api/v1/commands HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nAuthorization: Bearer {token}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        f"Idempotency-Key: {_KEY}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
 
 
@@ -91,7 +93,8 @@ class _User:
         self._socket.transport.close()
 
     async def _submit(self) -> str:
-        status, body = await self._http.request(self._submission)
+        request = self._submission.replace(_KEY.encode(), uuid.uuid4().hex.encode(), 1)
+        status, body = await self._http.request(request)
         assert status == 201, f"{status} {body.decode(errors='replace')}"
         return str(orjson.loads(body)["command_id"])
 

@@ -11,7 +11,7 @@ __all__ = ["MIGRATIONS", "OLDEST", "SCHEMA", "SqlStorage", "is_migrated", "migra
 
 MIGRATIONS = "command_service.storage.migrations"
 # The oldest revision that this code can work on; on an older database a service waits until it is migrated.
-OLDEST = "0008"
+OLDEST = "0009"
 
 
 async def migrate(database_url: str) -> None:

@@ -1,6 +1,6 @@
 """Commands: one row each, from acceptance to the end and after."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,11 +22,12 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.dml import ReturningInsert
 
 from command_service.domain.command import ACTIVE, WAITING, Command, CommandClass, Status
-from command_service.domain.lanes import QueueEntry
 from command_service.storage.command_filters import conditions_of, has_status, is_active, is_open, is_pending
 from command_service.storage.command_memory import CommandMemory
+from command_service.storage.queues import queues_as_read
 from command_service.storage.session import (
     GivenRows,
     InsertRows,
@@ -81,11 +82,16 @@ _lock_for_claim_optimistically = _for_claim(_as_read)
 _settled_columns = columns_of(commands, _SETTLED)
 _at_first = [literal(value, commands.c[name].type) for name, value in _AT_FIRST.items()]
 _given_settled = GivenRows(_settled_columns)
-_insert_at_once = (
-    postgresql.insert(commands)
-    .from_select([*_SETTLED, *_AT_FIRST], select(_given_settled.table, *_at_first))
-    .returning(commands.c.command_id, commands.c.accept_number, version_of(commands))
-)
+
+
+def _insert_at_once(rows: Select[Any]) -> ReturningInsert[Any]:
+    statement = postgresql.insert(commands).from_select([*_SETTLED, *_AT_FIRST], rows)
+    return statement.returning(commands.c.command_id, commands.c.accept_number, version_of(commands))
+
+
+_new = select(_given_settled.table, *_at_first)
+_insert_with_locks = _insert_at_once(_new)
+_insert_unless_overtaken = _insert_at_once(_new.select_from(queues_as_read))
 _insert_rows = InsertRows(commands, _settled_columns, constants=_AT_FIRST)
 _accept_numbers = select(commands.c.command_id, commands.c.accept_number).where(any_of(commands.c.command_id, "ids"))
 _settled_values = attrgetter(*_SETTLED)
@@ -118,9 +124,6 @@ def _update_unchanged_of(names: tuple[str, ...], *conditions: ColumnElement[bool
     return UpdateUnchanged(commands, columns_of(commands, ["command_id", *names]), *conditions)
 
 
-_queue_fields = [field.name for field in fields(QueueEntry)]
-_open_of_vehicles = select(*columns_of(commands, _queue_fields)).where(any_of(commands.c.vehicle_id, "ids"), is_open)
-_QUEUE_STATUS = _queue_fields.index("status")
 _has_open = (
     select(commands.c.command_id).where(commands.c.vehicle_id == bindparam("vehicle_id"), is_open).limit(at_most(1))
 )
@@ -220,12 +223,18 @@ class SqlCommandRepository:
                 await _insert_rows(self._session, rows)
                 issued = await self._session.rows(_accept_numbers, {"ids": [command.command_id for command in new]})
             else:
-                issued = await self._session.returning(_insert_at_once, _given_settled.parameters(rows))
+                issued = await self._insert_at_once(_given_settled.parameters(rows))
                 self._session.version = issued[0][2]
         numbers: dict[str, int] = {row[0]: row[1] for row in issued}
         for command in new:
             command.accept_number = numbers[command.command_id]
         self._written += new
+
+    async def _insert_at_once(self, rows: Mapping[str, str]) -> Sequence[Any]:
+        if not self._session.optimistic:
+            return await self._session.returning(_insert_with_locks, rows)
+        assert self._session.as_read, "what is inserted without locks is decided by queues that were read"
+        return await self._session.returning(_insert_unless_overtaken, {**rows, **self._session.as_read})
 
     async def get(self, command_ids: Collection[str]) -> dict[str, Command]:
         ids = identifiers(command_ids)
@@ -291,12 +300,6 @@ class SqlCommandRepository:
         if self._memory is not None and self._session.version:
             in_flight = (command for command in self._written if command.status in ACTIVE)
             self._memory.keep({one.command_id: _all_values(one) for one in in_flight}, self._session.version)
-
-    async def open_of_vehicles(self, vehicle_ids: Collection[str]) -> list[QueueEntry]:
-        ids = identifiers(vehicle_ids)
-        if not ids:
-            return []
-        return [_queue_entry(row) for row in await self._session.rows(_open_of_vehicles, {"ids": ids})]
 
     async def has_open(self, vehicle_id: str) -> bool:
         if not is_identifier(vehicle_id):
@@ -375,12 +378,6 @@ def command_of(values: Sequence[Any]) -> Command:
     command = Command(*values)
     command.status = _STATUSES[command.status]
     return command
-
-
-def _queue_entry(row: Sequence[Any]) -> QueueEntry:
-    values = list(row)
-    values[_QUEUE_STATUS] = _STATUSES[values[_QUEUE_STATUS]]
-    return QueueEntry(*values)
 
 
 def _newest(conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:

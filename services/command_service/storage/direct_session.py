@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import ReturningInsert
 
 from command_service.storage.command_memory import DatabaseClock
 from command_service.storage.session import Session
@@ -84,14 +85,23 @@ _ONE = literal_column("1", Integer())
 _NOTHING: Select[tuple[int]] = select(_ONE)
 
 
+# Fails, and with it the whole statement, unless a change returned so many rows as it must.
+_as_it_must = _ONE.op("/")(
+    case((func.count() == bindparam("must_change", type_=Integer()), _ONE), else_=literal_column("0"))
+)
+
+
 @lru_cache
 def _unless_overtaken(place: int) -> Select[tuple[str, int]]:
-    """The version as which that change was stored. Fails, and with it the whole statement, unless it returned so many
-    rows as it must."""
+    """The version as which that change was stored."""
     version: Column[str] = column("version", Text())  # type: ignore[assignment]
-    as_it_must = func.count() == bindparam("must_change", type_=Integer())
-    check = _ONE.op("/")(case((as_it_must, _ONE), else_=literal_column("0")))
-    return select(func.min(version), check).select_from(table(f"change_{place}", version))
+    return select(func.min(version), _as_it_must).select_from(table(f"change_{place}", version))
+
+
+@lru_cache
+def _checked(insert: ReturningInsert[Any], place: int) -> ReturningInsert[Any]:
+    """What the INSERT gives back, if that change is as it must be."""
+    return insert.returning(select(_as_it_must).select_from(table(f"change_{place}")).scalar_subquery())
 
 
 @lru_cache(maxsize=256)
@@ -125,6 +135,7 @@ class DirectSession(Session):
         self.clock = None
         self.optimistic = mode is Mode.OPTIMISTIC
         self.version = ""
+        self.as_read = {}
         self._driver = driver
         self._database_clock = database_clock
         self._mode = mode
@@ -167,11 +178,14 @@ class DirectSession(Session):
         if self._mode is Mode.READING:
             await self.settle()
 
-    async def returning(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        """Takes the changes that wait along; it does not see them."""
-        changes, self._changes = self._changes, []
-        together = _together(statement, *(one for one, _ in changes))
-        return await self._fetch(together, {**_merged(changes), **parameters})
+    async def returning(self, statement: ReturningInsert[Any], parameters: Mapping[str, Any]) -> Sequence[Any]:
+        """Takes the changes that wait along; it does not see them. Of an optimistic session it is the last change."""
+        changes, parameters = self._changes, {**_merged(self._changes), **parameters}
+        self._changes = []
+        if self._must_change is not None:
+            (place, parameters["must_change"]), self._must_change = self._must_change, None
+            statement = _checked(statement, place)
+        return await self._fetch(_together(statement, *(one for one, _ in changes)), parameters)
 
     async def commit(self) -> None:
         await self.settle()
@@ -222,12 +236,12 @@ class _Done:
 def driver_errors() -> Iterator[None]:
     """The driver's errors as SQLAlchemy's layers would wrap them, and so translated with all others.
 
-    Nothing divides but the check of _unless_overtaken.
+    Nothing divides but _as_it_must; only require_queues_as_read (migration 0009) says that it cannot be serialised.
     """
     with database_errors():
         try:
             yield
-        except asyncpg.DivisionByZeroError as error:
+        except (asyncpg.DivisionByZeroError, asyncpg.SerializationError) as error:
             raise Overtaken from error
         except asyncpg.IntegrityConstraintViolationError as error:
             raise IntegrityError(None, None, error) from error

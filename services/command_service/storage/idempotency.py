@@ -77,6 +77,9 @@ class SqlIdempotencyRepository:
             return set()
         if self._session.sqlite:
             stored = [await self._session.rows(_put_one, as_row(_columns, row)) for row in rows]
+        elif self._session.optimistic:
+            await self._session.write(_put_all, _given_keys.parameters(rows), must_change=len(rows))
+            return set(by_key)
         else:
             stored = [await self._session.rows(_put_all, _given_keys.parameters(rows))]
         return {(user_id, key) for rows in stored for user_id, key in rows}

@@ -29,6 +29,7 @@ from sqlalchemy import update as sql_update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
 from command_service.use_cases.ports import AlreadyStored
 from service_kit.database import database_errors, to_its_end
@@ -54,6 +55,8 @@ class Session:
         self.optimistic = False
         # As what version the last UpdateUnchanged was stored.
         self.version = ""
+        # Of vehicles and their queues, what new commands are decided by where nothing is locked.
+        self.as_read: Mapping[str, Any] = {}
 
     def saw_clock(self, now: datetime) -> None:
         """The database's clock, just now."""
@@ -78,7 +81,7 @@ class Session:
     async def settle(self) -> None:
         """Makes the changes that wait, for who has to know at once whether they can be made."""
 
-    async def returning(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
+    async def returning(self, statement: ReturningInsert[Any], parameters: Mapping[str, Any]) -> Sequence[Any]:
         """What an INSERT gives back."""
         return await self.rows(statement, parameters)
 

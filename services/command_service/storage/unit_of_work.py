@@ -16,6 +16,7 @@ from command_service.storage.connectors import SqlConnectorRepository
 from command_service.storage.direct_session import DirectSession, Mode, driver_errors
 from command_service.storage.idempotency import SqlIdempotencyRepository
 from command_service.storage.identities import SqlIdentityRepository
+from command_service.storage.queues import SqlQueueRepository
 from command_service.storage.reports import SqlReportRepository
 from command_service.storage.responses import SqlEvidenceRepository, SqlResponseRepository
 from command_service.storage.scanned_ecus import SqlScannedEcuRepository
@@ -30,6 +31,7 @@ from command_service.use_cases.ports import (
     EvidenceRepository,
     IdempotencyRepository,
     IdentityRepository,
+    QueueRepository,
     ReportRepository,
     ResponseRepository,
     ScannedEcuRepository,
@@ -47,6 +49,7 @@ class SqlUnitOfWork:
         self._session = session
         self._commands = SqlCommandRepository(session, memory, recalling=recalling)
         self.commands: CommandRepository = self._commands
+        self.queues: QueueRepository = SqlQueueRepository(session)
         self.responses: ResponseRepository = SqlResponseRepository(session)
         self.evidence: EvidenceRepository = SqlEvidenceRepository(session)
         self.vehicles: VehicleRepository = SqlVehicleRepository(session)

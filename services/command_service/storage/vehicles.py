@@ -41,9 +41,9 @@ _FIELDS = [field.name for field in fields(Vehicle) if field.name not in ("lock",
 _LOCK = [f"lock_{field.name}" for field in fields(DiagnosticLock)]
 _LINK_PROBLEM = [f"link_problem_{field.name}" for field in fields(LinkProblem)]
 _ECUS = _FIELDS.index("ecus")
-_columns = columns_of(vehicles, [*_FIELDS, *_LOCK, *_LINK_PROBLEM])
-_stored_columns = [*_columns, vehicles.c.search_text]
-_exists = vehicles.c.deleted_at.is_(None)
+vehicle_columns = columns_of(vehicles, [*_FIELDS, *_LOCK, *_LINK_PROBLEM])
+_stored_columns = [*vehicle_columns, vehicles.c.search_text]
+exists = vehicles.c.deleted_at.is_(None)
 
 # The value of a row and that of a cursor alike: what "any case" means is the database's business.
 _SORTED_BY: Mapping[VehicleSort, Callable[[ColumnElement[Any]], ColumnElement[Any]]] = {
@@ -56,14 +56,14 @@ _SORTED_BY: Mapping[VehicleSort, Callable[[ColumnElement[Any]], ColumnElement[An
 
 _insert = InsertRows(vehicles, _stored_columns)
 _update = UpdateRows(vehicles, _stored_columns)
-_get = select(*_columns).where(any_of(vehicles.c.vehicle_id, "ids"), _exists)
-_by_vin = select(*_columns).where(any_of(vehicles.c.vin, "vins"), _exists)
+_get = select(*vehicle_columns).where(any_of(vehicles.c.vehicle_id, "ids"), exists)
+_by_vin = select(*vehicle_columns).where(any_of(vehicles.c.vin, "vins"), exists)
 _vins = select(vehicles.c.vehicle_id, vehicles.c.vin).where(any_of(vehicles.c.vehicle_id, "ids"))
 # The clock is read outside, so after the locks were waited for. In key order, so that two never wait for each other.
 _locked = _get.order_by(vehicles.c.vehicle_id).with_for_update(key_share=True).subquery("locked")
 _lock = select(*_locked.c, db_now().label("now"))
-_epochs = select(vehicles.c.vehicle_id, vehicles.c.session_epoch).where(any_of(vehicles.c.vehicle_id, "ids"), _exists)
-_on_connector = select(vehicles.c.vehicle_id).where(vehicles.c.connector_id == bindparam("connector_id"), _exists)
+_epochs = select(vehicles.c.vehicle_id, vehicles.c.session_epoch).where(any_of(vehicles.c.vehicle_id, "ids"), exists)
+_on_connector = select(vehicles.c.vehicle_id).where(vehicles.c.connector_id == bindparam("connector_id"), exists)
 
 _seen_columns = columns_of(vehicles, ["vehicle_id", "session_epoch"])
 _given_seen = GivenRows(_seen_columns)
@@ -104,7 +104,7 @@ class SqlVehicleRepository:
         locked = {}
         rows = await self._session.rows(_lock, {"ids": ids})
         for *values, _ in rows:
-            vehicle = _vehicle(values)
+            vehicle = vehicle_of(values)
             locked[vehicle.vehicle_id] = vehicle
         if rows:
             self._session.saw_clock(rows[-1][-1])
@@ -143,7 +143,7 @@ class SqlVehicleRepository:
         descending: bool = False,
     ) -> list[Vehicle]:
         key = _SORTED_BY[sort](vehicles.c[sort]), vehicles.c.vehicle_id
-        query = select(*_columns).where(_exists).limit(at_most(limit))
+        query = select(*vehicle_columns).where(exists).limit(at_most(limit))
         query = query.order_by(*(one.desc() if descending else one for one in key))
         if search:
             query = query.where(vehicles.c.search_text.contains(storable(search).casefold(), autoescape=True))
@@ -154,7 +154,7 @@ class SqlVehicleRepository:
         return list(await self._vehicles(query))
 
     async def _vehicles(self, query: Select[Any], **parameters: Any) -> Iterable[Vehicle]:
-        return map(_vehicle, await self._session.rows(query, parameters))
+        return map(vehicle_of, await self._session.rows(query, parameters))
 
 
 def _behind(sort: VehicleSort, descending: bool, value: Any, vehicle_id: str) -> Any:
@@ -168,7 +168,7 @@ def _behind(sort: VehicleSort, descending: bool, value: Any, vehicle_id: str) ->
     return here < there if descending else here > there
 
 
-def _vehicle(values: Sequence[Any]) -> Vehicle:
+def vehicle_of(values: Sequence[Any]) -> Vehicle:
     vehicle = Vehicle(*values[: len(_FIELDS)])
     owner_id, owner, taken_at, expires_at, reason, since = values[len(_FIELDS) :]
     vehicle.lock = None if owner_id is None else DiagnosticLock(owner_id, owner, taken_at, expires_at)

@@ -29,7 +29,7 @@ class DispatchCommands:
             if not reachable:
                 return []
             queues: dict[str, list[QueueEntry]] = defaultdict(list)
-            for entry in await uow.commands.open_of_vehicles(reachable.keys()):
+            for entry in await uow.queues.open_of_vehicles(reachable.keys()):
                 queues[entry.vehicle_id].append(entry)
             now = await uow.clock()
             chosen = [

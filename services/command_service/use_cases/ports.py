@@ -99,7 +99,8 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 class CommandRepository(Protocol):
     async def insert(self, commands: Sequence[Command]) -> None:
         """Accept numbers are issued by the database in the order given. Raises AlreadyStored when a command_id is
-        stored already (the transaction is then unusable: roll back)."""
+        stored already (the transaction is then unusable: roll back). Of an optimistic unit of work it is the last
+        change, and raises Overtaken when a vehicle or its queue is not as it was read."""
 
     async def get(self, command_ids: Collection[str]) -> dict[str, Command]: ...
 
@@ -110,9 +111,6 @@ class CommandRepository(Protocol):
 
     async def update(self, commands: Sequence[Command]) -> None:
         """Writes all fields that a transition can change. Callers hold the locks."""
-
-    async def open_of_vehicles(self, vehicle_ids: Collection[str]) -> list[QueueEntry]:
-        """All pending, dispatched and in-progress commands of the vehicles."""
 
     async def has_open(self, vehicle_id: str) -> bool: ...
 
@@ -141,6 +139,17 @@ class CommandRepository(Protocol):
 
     async def page(self, filter_: CommandFilter, limit: int, before: int | None) -> list[Command]:
         """Newest first: at most `limit` with accept_number < before."""
+
+
+Queues = dict[str, list[QueueEntry]]  # by vehicle_id
+
+
+class QueueRepository(Protocol):
+    async def open_of_vehicles(self, vehicle_ids: Collection[str]) -> list[QueueEntry]:
+        """All pending, dispatched and in-progress commands of the vehicles."""
+
+    async def with_vehicles(self, vehicle_ids: Collection[str]) -> tuple[dict[str, Vehicle], Queues]:
+        """The vehicles and their queues in one moment: what an optimistic unit of work inserts by."""
 
 
 class ResponseRepository(Protocol):
@@ -351,12 +360,13 @@ class AlreadyStored(Exception):
 
 
 class Overtaken(Exception):
-    """Of an optimistic unit of work: a command that it changes was changed by somebody else since it was read. Nothing
-    was stored."""
+    """Of an optimistic unit of work: what it was decided by was changed by somebody else since it was read. Nothing was
+    stored."""
 
 
 class UnitOfWork(Protocol):
     commands: CommandRepository
+    queues: QueueRepository
     responses: ResponseRepository
     evidence: EvidenceRepository
     vehicles: VehicleRepository

@@ -38,7 +38,7 @@ class RecoverCommands:
             waiting = [command for command in commands if command.status in WAITING and now >= command.expires_at]
             vehicle_ids = {command.vehicle_id for command in waiting}
             vehicles = await uow.vehicles.get(vehicle_ids)
-            queue = await uow.commands.open_of_vehicles(vehicle_ids)
+            queue = await uow.queues.open_of_vehicles(vehicle_ids)
             for command in waiting:
                 command.expire(now, *_why_expired(command, vehicles.get(command.vehicle_id), queue))
             return waiting

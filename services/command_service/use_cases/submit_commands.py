@@ -5,64 +5,26 @@ has to wait is left to the dispatcher.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from command_service.domain.audit import AuditEntry
-from command_service.domain.catalogue import CommandType
 from command_service.domain.command import Command, Status
-from command_service.domain.lanes import QueueEntry, Verdict, queue_entry, verdicts
+from command_service.domain.lanes import Verdict, queue_entry, verdicts
 from command_service.domain.vehicle import Vehicle
-from command_service.use_cases.actor import SUBMITTERS, Actor
+from command_service.use_cases.actor import SUBMITTERS
 from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWaker
 from command_service.use_cases.audit_entries import about_vehicle, command_submitted
 from command_service.use_cases.limits import Limits
 from command_service.use_cases.lock_vehicles import vehicle_locked
 from command_service.use_cases.parameter_validation import command_type_named, valid_parameters
-from command_service.use_cases.ports import AlreadyStored, IdempotencyRecord, Storage, UnitOfWork
+from command_service.use_cases.ports import AlreadyStored, IdempotencyRecord, Overtaken, Queues, Storage, UnitOfWork
+from command_service.use_cases.submission_batch import Accepted, Checked, Submission, SubmissionBatch, key_conflict
 from service_kit.errors import Conflict, Forbidden, InvalidInput, LimitExceeded, NotFound, ServiceError
 
 _COMMAND_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """What a user asks for. `command_params` is JSON text; None means the default; "" means no idempotency key."""
-
-    command_id: str
-    vehicle_id: str
-    command_name: str
-    command_params: str
-    actor: Actor
-    timeout_seconds: int | None = None
-    expires_in_seconds: int | None = None
-    priority: int = 0
-    idempotency_key: str = ""
-    request_hash: bytes = b""
-    traceparent: str = ""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.actor.user_id, self.idempotency_key
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A submission whose form is right; whether it is accepted depends on the vehicle and its queue."""
-
-    submission: Submission
-    command_type: CommandType
-    parameters: Mapping[str, Any]
-    timeout_seconds: int
-    expires_in_seconds: int
-
-
-Accepted = tuple[Command, str]
-"""The command and the VIN of its vehicle."""
-
-_Queues = dict[str, list[QueueEntry]]
 _NOT_ISSUED_YET = 1 << 62
 
 
@@ -88,7 +50,7 @@ class SubmitCommands:
 
     async def __call__(self, submissions: Sequence[Submission]) -> list[Accepted | ServiceError]:
         """One answer each, in order. Sending a submission again gives the command that it made the first time."""
-        batch = _Batch(len(submissions))
+        batch = SubmissionBatch(len(submissions))
         command_ids: set[str] = set()
         for index, submission in enumerate(submissions):
             try:
@@ -134,32 +96,59 @@ class SubmitCommands:
             ),
         )
 
-    async def _accept(self, batch: "_Batch", aftermath: Aftermath) -> None:
-        async with self._storage.transaction() as uow:
-            vehicles = await uow.vehicles.lock({checked.submission.vehicle_id for checked in batch.open.values()})
-            now = await uow.clock()
-            await _answer_repeated_keys(uow, batch, batch.keyed())
-            queues = await _queues(uow, vehicles.keys())
-            self._admit(batch, vehicles, queues, now)
-            if batch.refusals:
-                # What was accepted before the vehicle was locked, and is sent again, is not refused.
-                await _answer_stored(uow, batch, list(batch.refusals))
-            await _reserve_keys(uow, batch, now)
-            accepted = [command for command, _ in batch.admitted.values()]
-            dispatched = _dispatch(accepted, vehicles, queues, now) if self._publisher.connected else []
-            if accepted or batch.refusals:
-                # In this order they can travel as one statement.
-                await uow.audit.append(
-                    [*batch.refusals.values(), *(command_submitted(command, now) for command in accepted)]
-                )
-                await uow.commands.insert(accepted)
-                await uow.commit()
+    async def _accept(self, batch: SubmissionBatch, aftermath: Aftermath) -> None:
+        try:
+            async with self._storage.optimistic() as uow:
+                dispatched = await self._accept_what_is_plain(uow, batch)
+        except Overtaken:
+            batch.begin_again()
+            async with self._storage.transaction() as uow:
+                dispatched = await self._accept_with_locks(uow, batch)
         self._publisher.publish(dispatched)
-        for command in accepted:
+        for command in batch.accepted():
             if command.status is Status.PENDING:
                 aftermath.accepted(command)
 
-    def _admit(self, batch: "_Batch", vehicles: dict[str, Vehicle], queues: "_Queues", now: datetime) -> None:
+    async def _accept_what_is_plain(self, uow: UnitOfWork, batch: SubmissionBatch) -> list[Command]:
+        """In two round trips: all are admitted and all keys are new, else it raises Overtaken."""
+        vehicles, queues = await uow.queues.with_vehicles(batch.vehicle_ids())
+        now = await uow.clock()
+        self._admit(batch, vehicles, queues, now)
+        if len(batch.admitted) < len(batch.open):
+            raise Overtaken
+        keys = _keys(batch, now)
+        if len(await uow.idempotency.put(keys)) < len(keys):
+            raise Overtaken
+        return await self._store(uow, batch, vehicles, queues, now)
+
+    async def _accept_with_locks(self, uow: UnitOfWork, batch: SubmissionBatch) -> list[Command]:
+        vehicles = await uow.vehicles.lock(batch.vehicle_ids())
+        now = await uow.clock()
+        await _answer_repeated_keys(uow, batch, batch.keyed())
+        queues = await _queues(uow, vehicles.keys())
+        self._admit(batch, vehicles, queues, now)
+        if batch.refusals:
+            # What was accepted before the vehicle was locked, and is sent again, is not refused.
+            await _answer_stored(uow, batch, list(batch.refusals))
+        await _reserve_keys(uow, batch, now)
+        return await self._store(uow, batch, vehicles, queues, now)
+
+    async def _store(
+        self, uow: UnitOfWork, batch: SubmissionBatch, vehicles: dict[str, Vehicle], queues: Queues, now: datetime
+    ) -> list[Command]:
+        """Of what is admitted, those that are dispatched at once."""
+        accepted = batch.accepted()
+        dispatched = _dispatch(accepted, vehicles, queues, now) if self._publisher.connected else []
+        if accepted or batch.refusals:
+            # In this order they can travel as one statement.
+            await uow.audit.append(
+                [*batch.refusals.values(), *(command_submitted(command, now) for command in accepted)]
+            )
+            await uow.commands.insert(accepted)
+            await uow.commit()
+        return dispatched
+
+    def _admit(self, batch: SubmissionBatch, vehicles: dict[str, Vehicle], queues: Queues, now: datetime) -> None:
         pending = {key: sum(entry.status is Status.PENDING for entry in queue) for key, queue in queues.items()}
         for index, checked in batch.unanswered():
             submission = checked.submission
@@ -177,46 +166,14 @@ class SubmitCommands:
                 pending[vehicle.vehicle_id] = pending.get(vehicle.vehicle_id, 0) + 1
                 batch.admitted[index] = (_new_command(checked, now), vehicle.vin)
 
-    async def _answer_from_storage(self, batch: "_Batch") -> None:
+    async def _answer_from_storage(self, batch: SubmissionBatch) -> None:
         """A command_id is stored already: the gateway sent it again because an answer was lost."""
         batch.admitted.clear()
         async with self._storage.reading() as uow:
             await _answer_stored(uow, batch, list(batch.open))
 
 
-class _Batch:
-    """The submissions of one call: what is still open, what is admitted, and the answers."""
-
-    def __init__(self, size: int) -> None:
-        self.answers: list[Accepted | ServiceError | None] = [None] * size
-        self.open: dict[int, Checked] = {}
-        self.admitted: dict[int, Accepted] = {}
-        # What of the answers goes into the audit trail.
-        self.refusals: dict[int, AuditEntry] = {}
-
-    def unanswered(self) -> list[tuple[int, Checked]]:
-        return [(index, checked) for index, checked in self.open.items() if self.answers[index] is None]
-
-    def twin_of(self, index: int) -> int | None:
-        """An admitted submission of the same batch with the same key."""
-        key = self.open[index].submission.key
-        return next((other for other in self.admitted if self.open[other].submission.key == key), None)
-
-    def keyed(self) -> list[tuple[int, Checked]]:
-        return [(index, checked) for index, checked in self.unanswered() if checked.submission.idempotency_key]
-
-    def finished(self) -> list[Accepted | ServiceError]:
-        for index in self.open:
-            if self.answers[index] is None and index not in self.admitted:
-                twin = self.twin_of(index)
-                assert twin is not None, "every open submission is admitted, answered or a twin"
-                first, second = self.open[twin].submission, self.open[index].submission
-                same = first.request_hash == second.request_hash
-                self.answers[index] = self.admitted[twin] if same else _key_conflict(second)
-        return [answer or self.admitted[index] for index, answer in enumerate(self.answers)]
-
-
-async def _answer_stored(uow: UnitOfWork, batch: _Batch, indexes: Sequence[int]) -> None:
+async def _answer_stored(uow: UnitOfWork, batch: SubmissionBatch, indexes: Sequence[int]) -> None:
     """Those of these submissions whose command is stored already."""
     known = await uow.commands.get([batch.open[index].submission.command_id for index in indexes])
     vins = await uow.vehicles.vins({command.vehicle_id for command in known.values()})
@@ -233,16 +190,16 @@ async def _answer_stored(uow: UnitOfWork, batch: _Batch, indexes: Sequence[int])
         del batch.open[index]
 
 
-async def _queues(uow: UnitOfWork, vehicle_ids: Collection[str]) -> "_Queues":
+async def _queues(uow: UnitOfWork, vehicle_ids: Collection[str]) -> Queues:
     """The open commands of each vehicle."""
-    queues: _Queues = {vehicle_id: [] for vehicle_id in vehicle_ids}
-    for entry in await uow.commands.open_of_vehicles(vehicle_ids):
+    queues: Queues = {vehicle_id: [] for vehicle_id in vehicle_ids}
+    for entry in await uow.queues.open_of_vehicles(vehicle_ids):
         queues[entry.vehicle_id].append(entry)
     return queues
 
 
 def _dispatch(
-    accepted: Sequence[Command], vehicles: dict[str, Vehicle], queues: "_Queues", now: datetime
+    accepted: Sequence[Command], vehicles: dict[str, Vehicle], queues: Queues, now: datetime
 ) -> list[Command]:
     """Commits to their connectors those of the new commands that may run now; returns them."""
     new = {command.command_id: command for command in accepted}
@@ -261,7 +218,7 @@ def _dispatch(
     return dispatched
 
 
-async def _answer_repeated_keys(uow: UnitOfWork, batch: _Batch, keyed: list[tuple[int, Checked]]) -> None:
+async def _answer_repeated_keys(uow: UnitOfWork, batch: SubmissionBatch, keyed: list[tuple[int, Checked]]) -> None:
     if not keyed:
         return
     known = await uow.idempotency.find({checked.submission.key for _, checked in keyed})
@@ -272,33 +229,30 @@ async def _answer_repeated_keys(uow: UnitOfWork, batch: _Batch, keyed: list[tupl
         if record is None:
             continue
         if record.request_hash != checked.submission.request_hash:
-            batch.answers[index] = _key_conflict(checked.submission)
+            batch.answers[index] = key_conflict(checked.submission)
         else:
             command = commands[record.command_id]
             batch.answers[index] = (command, vins[command.vehicle_id])
 
 
-async def _reserve_keys(uow: UnitOfWork, batch: _Batch, now: datetime) -> None:
-    keyed = {checked.submission.key: (index, checked) for index, checked in batch.keyed() if index in batch.admitted}
-    if not keyed:
-        return
-    stored = await uow.idempotency.put(
-        [
-            IdempotencyRecord(
-                *key,
-                request_hash=checked.submission.request_hash,
-                command_id=checked.submission.command_id,
-                created_at=now,
-            )
-            for key, (_, checked) in keyed.items()
-        ]
-    )
-    if len(stored) < len(keyed):
+async def _reserve_keys(uow: UnitOfWork, batch: SubmissionBatch, now: datetime) -> None:
+    keys = _keys(batch, now)
+    stored = await uow.idempotency.put(keys)
+    if len(stored) < len(keys):
         # Another replica took a key in this very moment: what it stored is visible now.
         lost = [(index, checked) for index, checked in batch.keyed() if checked.submission.key not in stored]
         for index, _ in lost:
             batch.admitted.pop(index, None)
         await _answer_repeated_keys(uow, batch, lost)
+
+
+def _keys(batch: SubmissionBatch, now: datetime) -> list[IdempotencyRecord]:
+    """The keys of what is admitted."""
+    admitted = (checked.submission for index, checked in batch.keyed() if index in batch.admitted)
+    return [
+        IdempotencyRecord(*one.key, request_hash=one.request_hash, command_id=one.command_id, created_at=now)
+        for one in admitted
+    ]
 
 
 def _new_command(checked: Checked, now: datetime) -> Command:
@@ -366,11 +320,4 @@ def _refused(checked: Checked, vehicle: Vehicle, refusal: ServiceError, now: dat
         **refusal.details,
         command_name=checked.command_type.name,
         command_params=checked.submission.command_params,
-    )
-
-
-def _key_conflict(submission: Submission) -> ServiceError:
-    return Conflict(
-        "IDEMPOTENCY_CONFLICT",
-        f"Idempotency-Key {submission.idempotency_key!r} was used within 24 h for a different request",
     )

@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from command_service.domain.command import Status
 from command_service.domain.diagnostic_lock import DiagnosticLock
 from command_service.storage import SCHEMA, SqlStorage
+from command_service.use_cases.ports import Overtaken
 from command_service.use_cases.vehicle_sessions import SessionEnd
 from service_kit.database import open_engine
 from service_kit.errors import ServiceError
+from tests.integration.command_service.rows import a_command, a_vehicle, store
 from tests.integration.command_service.world import ADMIN, World, a_submission
 
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -131,3 +133,38 @@ async def _somebody_waits(observer: AsyncEngine) -> None:
     async with asyncio.timeout(30), observer.connect() as connection:
         while not (await connection.execute(_WAITING)).scalar_one():
             await connection.commit()
+
+
+@on_postgresql
+async def test_an_acceptance_that_waits_for_the_lock_sees_what_its_holder_did(
+    storage: SqlStorage, observer: AsyncEngine
+) -> None:
+    vehicle = a_vehicle()
+    await store(storage, vehicles=[vehicle])
+    for changes_the_vehicle in (True, False):
+        async with storage.optimistic() as uow, storage.transaction() as other:
+            await uow.queues.with_vehicles([vehicle.vehicle_id])
+            (locked,) = (await other.vehicles.lock([vehicle.vehicle_id])).values()
+            inserting = asyncio.create_task(uow.commands.insert([a_command(vehicle.vehicle_id)]))
+            await _somebody_waits(observer)
+            if changes_the_vehicle:
+                await other.vehicles.update([locked])
+            else:
+                await other.commands.insert([a_command(vehicle.vehicle_id)])
+            await other.commit()
+            with pytest.raises(Overtaken):
+                await inserting
+
+
+@on_postgresql
+async def test_of_many_acceptances_at_once_one_runs_in_a_lane(world: World) -> None:
+    vehicle_id = await world.vehicle()
+    await world.online()
+    world.heard.connected = True
+    commands = await asyncio.gather(*(world.submit(vehicle_id, idempotency_key=str(number)) for number in range(12)))
+    stored = [await world.command(command.command_id) for command in commands]
+    assert len({command.accept_number for command in stored}) == 12
+    running = [command for command in stored if command.status is Status.DISPATCHED]
+    assert [command.command_id for command in running] == [command.command_id for command in world.heard.published]
+    assert len(running) == 1
+    assert all(command.accept_number >= running[0].accept_number for command in stored)

@@ -121,7 +121,7 @@ async def test_nothing_asked_is_nothing_done(storage: SqlStorage) -> None:
         assert await uow.commands.get([]) == {}
         assert await uow.commands.lock([]) == {}
         assert await uow.commands.lock_for_claim([]) == {}
-        assert await uow.commands.open_of_vehicles([]) == []
+        assert await uow.queues.open_of_vehicles([]) == []
         assert await uow.commands.runnable_among([]) == []
         assert await uow.commands.in_progress_on([]) == []
 
@@ -134,7 +134,7 @@ async def test_what_nobody_stored_is_missing_whatever_it_is_called(storage: SqlS
         assert set(await uow.commands.lock(strange)) == {command.command_id}
         assert set(await uow.commands.lock_for_claim(strange)) == set()
         assert not await uow.commands.has_open("nonsense")
-        assert await uow.commands.open_of_vehicles(strange) == []
+        assert await uow.queues.open_of_vehicles(strange) == []
         assert await uow.commands.page(CommandFilter(vehicle_id="nonsense"), 10, None) == []
         assert await uow.commands.page(CommandFilter(user_id="\x00", statuses=["\x00"]), 10, None) == []
 
@@ -202,7 +202,7 @@ async def test_the_queue_of_vehicles_is_what_is_open(storage: SqlStorage) -> Non
     done = completed(a_command(ours, lane=f"{ours}:12"))
     await store(storage, commands=[pending, active, sent, elsewhere, done])
     async with storage.reading() as uow:
-        queue = {entry.command_id: entry for entry in await uow.commands.open_of_vehicles([ours, theirs])}
+        queue = {entry.command_id: entry for entry in await uow.queues.open_of_vehicles([ours, theirs])}
         active_ids = await uow.commands.in_progress_on([ours, theirs])
         assert await uow.commands.has_open(theirs)
         assert not await uow.commands.has_open(new_id())

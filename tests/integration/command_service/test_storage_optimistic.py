@@ -1,15 +1,28 @@
 """Units of work that lock nothing: what they change is as they read it, or nothing is stored. SQLite locks anyway."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
 from command_service.domain.command import Command, Status
+from command_service.domain.vehicle import Vehicle
 from command_service.storage import SqlStorage
 from command_service.use_cases.decided import decided
-from command_service.use_cases.ports import Overtaken, UnitOfWork
-from tests.integration.command_service.rows import NOW, a_command, a_response, an_entry, in_progress, store
-from tests.integration.command_service.world import DONE, World
+from command_service.use_cases.ports import IdempotencyRecord, Overtaken, UnitOfWork
+from tests.integration.command_service.rows import (
+    NOW,
+    USER,
+    a_command,
+    a_response,
+    a_vehicle,
+    an_entry,
+    completed,
+    in_progress,
+    online,
+    store,
+)
+from tests.integration.command_service.world import DONE, VINS, World
 
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
@@ -144,3 +157,99 @@ async def test_a_result_and_a_cancel_at_once_are_both_kept(world: World, storage
         stored = await _stored(storage, command)
         assert (stored.status, stored.results_recorded, ack.closed) == (Status.COMPLETED, 1, True)
         assert stored.cancel_outcome in ("", "too_late")
+
+
+async def _dispatch(storage: SqlStorage, command: Command) -> None:
+    async with storage.transaction() as uow:
+        (locked,) = (await uow.commands.lock([command.command_id])).values()
+        locked.dispatch("connector-1", 1, NOW)
+        await uow.commands.update([locked])
+        await uow.commit()
+
+
+async def _connect(storage: SqlStorage, vehicle: Vehicle) -> None:
+    async with storage.transaction() as uow:
+        (locked,) = (await uow.vehicles.lock([vehicle.vehicle_id])).values()
+        await uow.vehicles.update([online(locked)])
+        await uow.commit()
+
+
+async def test_vehicles_are_read_with_their_queues(storage: SqlStorage) -> None:
+    idle, busy = map(a_vehicle, VINS)
+    gone = a_vehicle("WDD5555555550ABCD", deleted_at=NOW)
+    waiting, active = a_command(busy.vehicle_id), in_progress(a_command(busy.vehicle_id, lane="another"))
+    ended = completed(a_command(busy.vehicle_id))
+    await store(storage, vehicles=[idle, busy, gone], commands=[waiting, active, ended])
+    async with storage.optimistic() as uow:
+        vehicles, queues = await uow.queues.with_vehicles([one.vehicle_id for one in (idle, busy, gone)])
+        assert await uow.clock() > NOW
+    assert vehicles == {idle.vehicle_id: idle, busy.vehicle_id: busy}
+    assert queues[idle.vehicle_id] == []
+    statuses = {entry.command_id: entry.status for entry in queues[busy.vehicle_id]}
+    assert statuses == {waiting.command_id: Status.PENDING, active.command_id: Status.IN_PROGRESS}
+
+
+async def test_what_is_accepted_by_queues_as_they_are_is_stored_whole(storage: SqlStorage) -> None:
+    vehicle = a_vehicle()
+    await store(storage, vehicles=[vehicle])
+    new = [a_command(vehicle.vehicle_id) for _ in range(3)]
+    keys = [IdempotencyRecord(USER, one.command_id, b"hash", one.command_id, datetime.now(UTC)) for one in new]
+    async with storage.optimistic() as uow:
+        await uow.queues.with_vehicles([vehicle.vehicle_id])
+        assert len(await uow.idempotency.put(keys)) == 3
+        await uow.audit.append([an_entry()])
+        await uow.commands.insert(new)
+        await uow.commit()
+    assert [one.accept_number for one in new] == [1, 2, 3]
+    async with storage.reading() as uow:
+        assert await uow.commands.get([one.command_id for one in new]) == {one.command_id: one for one in new}
+        assert set(await uow.idempotency.find([(key.user_id, key.key) for key in keys])) == {
+            (key.user_id, key.key) for key in keys
+        }
+        assert await uow.audit.count_unsealed() == 1
+
+
+@on_postgresql
+async def test_that_a_command_ends_meanwhile_makes_no_acceptance_wrong(storage: SqlStorage) -> None:
+    vehicle = a_vehicle()
+    await store(storage, vehicles=[vehicle], commands=[first := in_progress(a_command(vehicle.vehicle_id))])
+    async with storage.optimistic() as uow:
+        await uow.queues.with_vehicles([vehicle.vehicle_id])
+        async with storage.transaction() as other:
+            (locked,) = (await other.commands.lock([first.command_id])).values()
+            locked.complete(NOW)
+            await other.commands.update([locked])
+            await other.commit()
+        await uow.commands.insert([new := a_command(vehicle.vehicle_id)])
+        await uow.commit()
+    assert (await _stored(storage, new)).status is Status.PENDING
+
+
+@on_postgresql
+@pytest.mark.parametrize("meanwhile", ["one accepted", "one dispatched", "vehicle changed", "key taken"])
+async def test_what_is_accepted_by_what_is_no_longer_so_is_not_stored(storage: SqlStorage, meanwhile: str) -> None:
+    vehicle = a_vehicle()
+    await store(storage, vehicles=[vehicle], commands=[waiting := a_command(vehicle.vehicle_id)])
+    new = a_command(vehicle.vehicle_id)
+    key = IdempotencyRecord(USER, "key", b"hash", new.command_id, datetime.now(UTC))
+    async with storage.optimistic() as uow:
+        await uow.queues.with_vehicles([vehicle.vehicle_id])
+        match meanwhile:
+            case "one accepted":
+                await store(storage, commands=[a_command(vehicle.vehicle_id)])
+            case "one dispatched":
+                await _dispatch(storage, waiting)
+            case "vehicle changed":
+                await _connect(storage, vehicle)
+            case "key taken":
+                async with storage.transaction() as other:
+                    await other.idempotency.put([key])
+                    await other.commit()
+        await uow.idempotency.put([key])
+        await uow.audit.append([an_entry()])
+        with pytest.raises(Overtaken):
+            await uow.commands.insert([new])
+    async with storage.reading() as uow:
+        assert await uow.commands.get([new.command_id]) == {}
+        assert len(await uow.idempotency.find([(USER, "key")])) == (meanwhile == "key taken")
+        assert await uow.audit.count_unsealed() == 0

@@ -152,7 +152,7 @@ async def _everything(uow: SqlUnitOfWork) -> None:
     for command in claimed:
         command.claim(1, "connector-1", 1, NOW)
     await uow.commands.update(claimed)
-    await uow.commands.open_of_vehicles(vehicle_ids)
+    await uow.queues.open_of_vehicles(vehicle_ids)
     await uow.commands.has_open(vehicle.vehicle_id)
     await uow.commands.vehicles_with_runnable_work(10)
     await uow.commands.in_progress_on(vehicle_ids)

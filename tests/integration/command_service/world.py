@@ -22,7 +22,8 @@ from command_service.use_cases.manage_vehicles import ManageVehicles
 from command_service.use_cases.read_commands import ReadCommands
 from command_service.use_cases.record_results import Acknowledgement, RecordResults
 from command_service.use_cases.recover_commands import RecoverCommands
-from command_service.use_cases.submit_commands import Submission, SubmitCommands
+from command_service.use_cases.submission_batch import Submission
+from command_service.use_cases.submit_commands import SubmitCommands
 from command_service.use_cases.unreached_vehicles import UnreachedVehicles
 from command_service.use_cases.vehicle_sessions import HeldCommand, Hello, SessionOpened, VehicleSessions
 from service_kit.errors import ServiceError
