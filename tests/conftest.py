@@ -54,7 +54,7 @@ def _certificates_are_read_once() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_SERVERS] = Servers()
+    config.stash[_SERVERS] = Servers(in_memory=True)
     config.add_cleanup(config.stash[_SERVERS].close)
 
 

@@ -106,7 +106,7 @@ def _preconditions(directory: Path) -> Path:
 @contextmanager
 def _own_servers() -> Iterator[tuple[str, str, str]]:
     """A database and a virtual host of this run's own, and an empty Redis: their URLs."""
-    servers = Servers()
+    servers = Servers(in_memory=True)
     try:
         for name in ("rabbitmq", "postgres", "redis"):
             servers.begin(name)

@@ -27,6 +27,8 @@ from tests.support.programs import CannotStart, find_binary
 START_SECONDS = 90.0
 USER = "sovd"
 PASSWORD = "sovd"
+_MEMORY = Path("/dev/shm")
+_MEMORY_BYTES = 6 << 30
 
 # Ends what the newest line on its input names, once its input is closed; then removes the directory.
 _GUARD = """
@@ -52,6 +54,18 @@ def free_port() -> int:
                 return port
 
 
+def memory_directory() -> Path | None:
+    """Where files are kept in memory; nothing where there is not enough of it for the servers of all test processes.
+
+    Databases that come and go with each test cost the processor half of what they do on a disk, and killed processes
+    lose no more: only a machine that loses its power would.
+    """
+    if not os.access(_MEMORY, os.W_OK):
+        return None
+    free = min(psutil.disk_usage(str(_MEMORY)).free, psutil.virtual_memory().available)
+    return _MEMORY if free >= _MEMORY_BYTES else None
+
+
 class LocalServer(ABC):
     """A server process that can be stopped, killed, paused and started again on the same port and data."""
 
@@ -59,10 +73,11 @@ class LocalServer(ABC):
     stop_signal = signal.SIGTERM
     end_signal = "KILL"  # how the guard ends it
 
-    def __init__(self, name: str, account: str | None = None) -> None:
+    def __init__(self, name: str, parent: Path | None = None, account: str | None = None) -> None:
+        """`parent`: where its directory is made; without, where temporary files go."""
         self.name = name
         self.port = free_port()
-        self.directory = Path(tempfile.mkdtemp(prefix=f"sovd-{name}-"))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"sovd-{name}-", dir=parent))
         self._account = account
         if account is not None:
             shutil.chown(self.directory, account)
@@ -191,9 +206,9 @@ class LocalPostgres(LocalServer):
     stop_signal = signal.SIGINT  # disconnects its clients instead of waiting for them
     end_signal = "QUIT"  # at once, and removes its shared memory, which KILL leaves behind
 
-    def __init__(self) -> None:
+    def __init__(self, parent: Path | None = None) -> None:
         self._bin = Path(find_binary("postgres")).parent
-        super().__init__("postgres", account=_unprivileged_account())
+        super().__init__("postgres", parent, account=_unprivileged_account())
         self.url = f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/postgres"
         self._data = self.directory / "data"
         password_file = self.directory / "password"
@@ -231,9 +246,9 @@ class LocalPostgres(LocalServer):
 class LocalRedis(LocalServer):
     """Redis without persistence."""
 
-    def __init__(self) -> None:
+    def __init__(self, parent: Path | None = None) -> None:
         self._binary = find_binary("redis-server")
-        super().__init__("redis")
+        super().__init__("redis", parent)
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def command(self) -> Sequence[str]:
@@ -246,9 +261,9 @@ class LocalRedis(LocalServer):
 class LocalRabbit(LocalServer):
     """RabbitMQ with a name, data, ports and a port mapper (epmd) of its own, and no plugins."""
 
-    def __init__(self) -> None:
+    def __init__(self, parent: Path | None = None) -> None:
         self._binary = find_binary("rabbitmq-server")
-        super().__init__("rabbitmq")
+        super().__init__("rabbitmq", parent)
         self.url = f"amqp://{USER}:{PASSWORD}@127.0.0.1:{self.port}/"
         self.node = f"sovd{self.port}@localhost"
         self._mapper_port, self._distribution_port = free_port(), free_port()

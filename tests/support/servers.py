@@ -19,6 +19,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -26,7 +27,7 @@ import aiormq
 import redis
 
 from tests.support.docker_servers import DockerPostgres, DockerRabbit, DockerRedis, docker_answers
-from tests.support.local_servers import USER, LocalPostgres, LocalRabbit, LocalRedis
+from tests.support.local_servers import USER, LocalPostgres, LocalRabbit, LocalRedis, memory_directory
 from tests.support.proxy import TcpProxy
 from tests.support.sql import execute_sql, run_apart
 
@@ -154,8 +155,10 @@ async def _remove_ours(url: str) -> None:
 class Servers:
     """The three, each started when it is first asked for or announced."""
 
-    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environment: Mapping[str, str] = os.environ, *, in_memory: bool = False) -> None:
+        """`in_memory`: binaries on this machine keep their files there, where it is large enough."""
         self._environment = environment
+        self._parent = memory_directory() if in_memory else None
         self._threads = ThreadPoolExecutor(3, thread_name_prefix="servers")
         self._lock = threading.Lock()
         self._docker: bool | None = None
@@ -209,13 +212,13 @@ class Servers:
         server.start()
         return server
 
-    def _own(self, in_docker: Callable[[], Control], local: Callable[[], Control]) -> Control:
+    def _own(self, in_docker: Callable[[], Control], local: Callable[[Path | None], Control]) -> Control:
         if self._docker_answers():
             try:
                 return _started(in_docker())
             except Exception as error:  # an image that cannot be had, most often: the binaries will do
                 print(f"Docker answers, but: {error}; using local binaries", file=sys.stderr)
-        return _started(local())
+        return _started(local(self._parent))
 
     def _docker_answers(self) -> bool:
         with self._lock:
