@@ -23,6 +23,14 @@ export default tseslint.config(
         { selector: "MemberExpression[property.name='innerHTML']", message: 'What a vehicle sends is data.' },
       ],
       'no-restricted-globals': ['error', 'localStorage', 'sessionStorage'],
+      'no-restricted-imports': [
+        'error',
+        {
+          name: 'react-router',
+          importNames: ['RouterProvider'],
+          message: "The one of 'react-router/dom' draws at once where it is asked to.",
+        },
+      ],
     },
   },
   { files: ['src/**/*.{ts,tsx}'], ...jsxA11y.flatConfigs.recommended },
