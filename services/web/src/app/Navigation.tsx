@@ -13,6 +13,7 @@ import ListItemText from '@mui/material/ListItemText';
 import Stack from '@mui/material/Stack';
 import type SvgIcon from '@mui/material/SvgIcon';
 import Typography from '@mui/material/Typography';
+import { memo, useDeferredValue } from 'react';
 import { NavLink, useLocation } from 'react-router';
 import { Logo } from '../components/Logo';
 import type { Role } from '../session/session';
@@ -64,28 +65,41 @@ export function Navigation({ onNavigate }: { onNavigate: () => void }) {
 }
 
 function Entries({ entries, onNavigate }: { entries: Entry[]; onNavigate: () => void }) {
-  const { pathname } = useLocation();
+  // Where one is going is drawn first, and then where that is.
+  const pathname = useDeferredValue(useLocation().pathname);
   return (
     <List disablePadding component="div">
-      {entries.map(({ to, label, Icon }) => (
-        <ListItemButton
-          key={to}
-          component={NavLink}
-          to={to}
-          end={to === '/' || to === '/commands'}
-          selected={isCurrent(to, pathname)}
-          onClick={onNavigate}
-          sx={{ borderRadius: 1.5, py: 0.875, mb: 0.25 }}
-        >
-          <ListItemIcon sx={{ minWidth: 36, color: 'inherit' }}>
-            <Icon fontSize="small" />
-          </ListItemIcon>
-          <ListItemText primary={label} slotProps={{ primary: { variant: 'body2', sx: { fontWeight: 550 } } }} />
-        </ListItemButton>
+      {entries.map((entry) => (
+        <EntryLink key={entry.to} entry={entry} current={isCurrent(entry.to, pathname)} onNavigate={onNavigate} />
       ))}
     </List>
   );
 }
+
+interface EntryLinkProps {
+  entry: Entry;
+  current: boolean;
+  onNavigate: () => void;
+}
+
+const EntryLink = memo(function EntryLink({ entry, current, onNavigate }: EntryLinkProps) {
+  const { to, label, Icon } = entry;
+  return (
+    <ListItemButton
+      component={NavLink}
+      to={to}
+      end={to === '/' || to === '/commands'}
+      selected={current}
+      onClick={onNavigate}
+      sx={{ borderRadius: 1.5, py: 0.875, mb: 0.25 }}
+    >
+      <ListItemIcon sx={{ minWidth: 36, color: 'inherit' }}>
+        <Icon fontSize="small" />
+      </ListItemIcon>
+      <ListItemText primary={label} slotProps={{ primary: { variant: 'body2', sx: { fontWeight: 550 } } }} />
+    </ListItemButton>
+  );
+});
 
 /** A vehicle is among the vehicles, a command in the history. */
 function isCurrent(to: string, pathname: string): boolean {

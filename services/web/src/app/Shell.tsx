@@ -6,7 +6,7 @@ import IconButton from '@mui/material/IconButton';
 import Link from '@mui/material/Link';
 import Toolbar from '@mui/material/Toolbar';
 import Typography from '@mui/material/Typography';
-import { useState } from 'react';
+import { memo, useCallback, useState } from 'react';
 import { Outlet } from 'react-router';
 import { ConnectionBanner } from './ConnectionBanner';
 import { Navigation } from './Navigation';
@@ -16,11 +16,11 @@ import { useLiveFeed } from './useLiveFeed';
 const NAVIGATION_WIDTH = 232;
 const MAIN = 'main';
 
-/** What surrounds every page of a user who is logged in. */
-export function Shell() {
+/** What surrounds every page of a user who is logged in. It stays as it is when another page comes. */
+export const Shell = memo(function Shell() {
   useLiveFeed();
   const [open, setOpen] = useState(false);
-  const close = () => setOpen(false);
+  const close = useCallback(() => setOpen(false), []);
   return (
     <Box sx={{ display: 'flex', minHeight: '100vh' }}>
       <SkipLink />
@@ -55,7 +55,7 @@ export function Shell() {
       <ShortcutsDialog />
     </Box>
   );
-}
+});
 
 function SkipLink() {
   return (
