@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState, useSyncExternalStore } from 'react';
+import { startTransition, useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 import type { CommandFollower, Following } from './commandFollower';
 import { liveFeed } from './feed';
 import type { SocketState } from './reconnectingSocket';
@@ -17,6 +17,17 @@ export function useFollower(commandId: string): CommandFollower {
 /** A part of what is known of a command: the component renders again when that part changes, not with every answer. */
 export function useFollowed<Part>(follower: CommandFollower, select: (following: Following) => Part): Part {
   return useSyncExternalStore(follower.state.subscribe, () => select(follower.state.get()));
+}
+
+/** The same for what may come a moment later: its drawing gives way to what is followed without delay. */
+export function useFollowedLater<Part>(follower: CommandFollower, select: (following: Following) => Part): Part {
+  const [part, setPart] = useState(() => select(follower.state.get()));
+  useEffect(() => {
+    const follow = () => startTransition(() => setPart(() => select(follower.state.get())));
+    follow();
+    return follower.state.subscribe(follow);
+  }, [follower, select]);
+  return part;
 }
 
 const NOTHING = () => () => undefined;

@@ -6,6 +6,8 @@ import type { ResponseEvent } from '../../live/events';
 import { AnswerRow } from './AnswerRow';
 
 const ROW_HEIGHT = 56;
+/** Of the window's. */
+const GREATEST_HEIGHT = 0.62;
 /** This close to the end counts as being there. */
 const AT_END_PX = 40;
 
@@ -30,6 +32,8 @@ export function AnswerList({ answers, count }: AnswerListProps) {
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW_HEIGHT,
     overscan: 6,
+    // So that the first rows come at once, before it could be measured how many there is room for.
+    initialRect: { width: 0, height: window.innerHeight * GREATEST_HEIGHT },
   });
   const height = virtualizer.getTotalSize();
   const items = virtualizer.getVirtualItems();
@@ -57,7 +61,7 @@ export function AnswerList({ answers, count }: AnswerListProps) {
           setAtEnd(false);
         }}
         onKeyDown={moveBetweenRows}
-        sx={{ maxHeight: '62vh', overflow: 'auto', overflowAnchor: 'none' }}
+        sx={{ maxHeight: `${100 * GREATEST_HEIGHT}vh`, overflow: 'auto', overflowAnchor: 'none' }}
       >
         <Box role="presentation" sx={{ height, position: 'relative' }}>
           {items.map(({ index, start, key }) => {

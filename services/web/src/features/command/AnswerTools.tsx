@@ -2,22 +2,32 @@ import DownloadIcon from '@mui/icons-material/FileDownloadOutlined';
 import Button from '@mui/material/Button';
 import Menu from '@mui/material/Menu';
 import MenuItem from '@mui/material/MenuItem';
-import { useState } from 'react';
+import { memo, useDeferredValue, useState } from 'react';
 import type { Command } from '../../api/client';
 import { copyText } from '../../components/CopyButton';
 import { download } from '../../lib/download';
-import type { Following } from '../../live/commandFollower';
+import type { ResponseEvent } from '../../live/events';
 import { answersCsv, answersJson } from './exportAnswers';
 
 interface AnswerToolsProps {
   command: Command;
-  following: Following;
+  /** The same array while it grows. */
+  answers: readonly ResponseEvent[];
+  count: number;
 }
 
 /** Takes the answers along: copied, as JSON or as CSV. */
-export function AnswerTools({ command, following }: AnswerToolsProps) {
+export function AnswerTools({ command, answers, count }: AnswerToolsProps) {
+  const none = useDeferredValue(count === 0);
+  return <Export command={command} answers={answers} none={none} />;
+}
+
+interface ExportProps extends Omit<AnswerToolsProps, 'count'> {
+  none: boolean;
+}
+
+const Export = memo(function Export({ command, answers, none }: ExportProps) {
   const [anchor, setAnchor] = useState<HTMLElement | null>(null);
-  const { answers } = following;
   const name = `${command.command_name}-${command.vin}-${command.command_id}`;
   const choose = (action: () => void) => () => {
     setAnchor(null);
@@ -28,7 +38,7 @@ export function AnswerTools({ command, following }: AnswerToolsProps) {
       <Button
         size="small"
         startIcon={<DownloadIcon />}
-        disabled={answers.length === 0}
+        disabled={none}
         aria-haspopup="menu"
         onClick={(event) => setAnchor(event.currentTarget)}
       >
@@ -43,7 +53,7 @@ export function AnswerTools({ command, following }: AnswerToolsProps) {
       </Menu>
     </>
   );
-}
+});
 
 function save(name: string, text: string, type: string): void {
   download(name, new Blob([text], { type }));

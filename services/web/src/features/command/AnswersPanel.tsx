@@ -4,6 +4,7 @@ import Typography from '@mui/material/Typography';
 import { lazy, Suspense } from 'react';
 import type { Command } from '../../api/client';
 import { Code } from '../../components/Code';
+import { Later } from '../../components/Later';
 import { Section } from '../../components/Section';
 import { EmptyState, LoadingLines } from '../../components/states';
 import type { Following } from '../../live/commandFollower';
@@ -27,7 +28,9 @@ export function AnswersPanel({ command, following }: AnswersPanelProps) {
       actions={
         <>
           {(count > 0 || !following.ended) && <LiveState ended={following.ended} />}
-          <AnswerTools command={command} following={following} />
+          <Later>
+            <AnswerTools command={command} answers={following.answers} count={count} />
+          </Later>
         </>
       }
     >

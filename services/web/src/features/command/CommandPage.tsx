@@ -1,19 +1,20 @@
 import Link from '@mui/material/Link';
 import Stack from '@mui/material/Stack';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect } from 'react';
+import { memo, useEffect } from 'react';
 import { Link as RouterLink, useParams } from 'react-router';
 import { ApiProblem } from '../../api/problem';
 import type { Command } from '../../api/client';
 import { Code } from '../../components/Code';
 import { CommandStatusView } from '../../components/CommandStatus';
+import { Later } from '../../components/Later';
 import { Notice } from '../../components/Notice';
 import { PageHeader } from '../../components/PageHeader';
 import { Section } from '../../components/Section';
 import { Loaded } from '../../components/states';
 import { Time } from '../../components/Time';
-import { useFollowed, useFollower } from '../../live/useFeed';
-import type { CommandFollower } from '../../live/commandFollower';
+import { useFollowed, useFollowedLater, useFollower } from '../../live/useFeed';
+import type { CommandFollower, Following } from '../../live/commandFollower';
 import { describeParams } from '../commands/describeParams';
 import { readAgain } from '../commands/readAgain';
 import { commandKey, commandQuery, commandsKey } from '../commands/queries';
@@ -39,7 +40,8 @@ export function CommandPage() {
 
 function FollowedCommand({ command }: { command: Command }) {
   const follower = useFollower(command.command_id);
-  const event = useFollowed(follower, ({ status }) => status);
+  // The answers first; what stands around them follows.
+  const event = useFollowedLater(follower, statusOf);
   useFreshCommand(command, event?.revision);
   useAftermath(command.vehicle_id, event?.terminal === true);
   const state = currentState(command, event);
@@ -49,23 +51,31 @@ function FollowedCommand({ command }: { command: Command }) {
         title={`${command.command_name} · ${command.vin}`}
         heading={command.command_name}
         subtitle={<Summary command={command} status={state.status} />}
-        actions={<CommandActions command={command} ended={state.ended} />}
+        actions={
+          <Later>
+            <CommandActions command={command} ended={state.ended} />
+          </Later>
+        }
       />
       <Stack sx={{ gap: 2.5 }}>
         <HeldBackNotice command={command} status={state.status} />
         <OutcomeNotice state={state} />
         <AnswersOf command={command} follower={follower} />
-        <Section title="Timeline">
-          <Timeline command={command} state={state} />
-        </Section>
-        <Section title="Command">
-          <CommandFacts command={command} />
-        </Section>
-        {state.ended && <Evidence commandId={command.command_id} />}
+        <Later>
+          <Section title="Timeline">
+            <Timeline command={command} state={state} />
+          </Section>
+          <Section title="Command">
+            <CommandFacts command={command} />
+          </Section>
+          {state.ended && <Evidence commandId={command.command_id} />}
+        </Later>
       </Stack>
     </>
   );
 }
+
+const statusOf = ({ status }: Following) => status;
 
 /** ECUs keep their names: nothing else is to wait for these. */
 const FOR_NAMES = { staleTime: 10 * 60_000, refetchInterval: false } as const;
@@ -89,10 +99,10 @@ function Summary({ command, status }: { command: Command; status: string }) {
   );
 }
 
-function AnswersOf({ command, follower }: { command: Command; follower: CommandFollower }) {
+const AnswersOf = memo(function AnswersOf({ command, follower }: { command: Command; follower: CommandFollower }) {
   const following = useFollowed(follower, (all) => all);
   return <AnswersPanel command={command} following={following} />;
-}
+});
 
 /** A change of the status came: the command has new times to show. */
 function useFreshCommand(command: Command, revision: number | undefined): void {
