@@ -1,12 +1,5 @@
-import Box from '@mui/material/Box';
-import type { ReactNode } from 'react';
+import { styled } from '@mui/material/styles';
 import { MONOSPACE } from '../theme/theme';
 
 /** What is read character by character: a VIN, an address, bytes. */
-export function Code({ children }: { children: ReactNode }) {
-  return (
-    <Box component="span" sx={{ fontFamily: MONOSPACE, fontSize: '0.92em', overflowWrap: 'anywhere' }}>
-      {children}
-    </Box>
-  );
-}
+export const Code = styled('span')({ fontFamily: MONOSPACE, fontSize: '0.92em', overflowWrap: 'anywhere' });

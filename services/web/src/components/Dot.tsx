@@ -1,5 +1,4 @@
-import Box from '@mui/material/Box';
-import Stack from '@mui/material/Stack';
+import { keyframes, styled } from '@mui/material/styles';
 import type { ReactNode } from 'react';
 
 export type Tone = 'success' | 'error' | 'warning' | 'info' | 'primary' | 'neutral';
@@ -11,33 +10,29 @@ interface DotProps {
   children: ReactNode;
 }
 
-const BREATHE = {
-  '@keyframes breathe': { '50%': { opacity: 0.35 } },
-  animation: 'breathe 1.6s ease-in-out infinite',
-  '@media (prefers-reduced-motion: reduce)': { animation: 'none' },
-};
-
 /** A state in words, with a dot whose colour says it again. */
 export function Dot({ tone, active = false, children }: DotProps) {
   return (
-    <Stack
-      direction="row"
-      component="span"
-      sx={{ display: 'inline-flex', alignItems: 'center', gap: 0.875, whiteSpace: 'nowrap' }}
-    >
-      <Box
-        component="span"
-        aria-hidden
-        sx={{
-          width: 9,
-          height: 9,
-          borderRadius: '50%',
-          flexShrink: 0,
-          bgcolor: tone === 'neutral' ? 'text.secondary' : `${tone}.main`,
-          ...(active ? BREATHE : {}),
-        }}
-      />
+    <State>
+      <Mark aria-hidden className={active ? `${tone} active` : tone} />
       <span>{children}</span>
-    </Stack>
+    </State>
   );
 }
+
+const State = styled('span')({ display: 'inline-flex', alignItems: 'center', gap: 7, whiteSpace: 'nowrap' });
+
+const breathe = keyframes({ '50%': { opacity: 0.35 } });
+
+const TONES = ['success', 'error', 'warning', 'info', 'primary'] as const;
+
+const Mark = styled('span')({
+  width: 9,
+  height: 9,
+  borderRadius: '50%',
+  flexShrink: 0,
+  background: 'var(--mui-palette-text-secondary)',
+  ...Object.fromEntries(TONES.map((tone) => [`&.${tone}`, { background: `var(--mui-palette-${tone}-main)` }])),
+  '&.active': { animation: `${breathe} 1.6s ease-in-out infinite` },
+  '@media (prefers-reduced-motion: reduce)': { '&.active': { animation: 'none' } },
+});

@@ -1,7 +1,5 @@
-import Box from '@mui/material/Box';
 import Chip from '@mui/material/Chip';
-import Stack from '@mui/material/Stack';
-import Typography from '@mui/material/Typography';
+import { styled } from '@mui/material/styles';
 import { Code } from '../../components/Code';
 import { Dot, type Tone } from '../../components/Dot';
 import type { Change } from './compareReadings';
@@ -21,26 +19,28 @@ interface FaultViewProps {
   changedBits?: ReadonlySet<StatusBit>;
 }
 
-/** One fault: its code, text and severity, and the status bits that are set, spelled out. */
+/**
+ * One fault: its code, text and severity, and the status bits that are set, spelled out.
+ *
+ * The first answer on screen has several of these, so that they are made of plain elements.
+ */
 export function FaultView({ fault, change, changedBits }: FaultViewProps) {
   return (
-    <Box sx={{ py: 1, opacity: change === 'gone' ? 0.85 : 1 }}>
-      <Stack direction="row" sx={{ gap: 1.5, alignItems: 'baseline', flexWrap: 'wrap' }}>
-        <Typography component="span" sx={{ fontWeight: 650 }}>
+    <View className={change}>
+      <Headline>
+        <Title>
           <Code>{fault.displayCode}</Code>
-        </Typography>
-        <Typography component="span" variant="body2" sx={{ flexGrow: 1, minWidth: 200 }}>
-          {fault.name ?? 'No text for this code'}
-        </Typography>
+        </Title>
+        <Name>{fault.name ?? 'No text for this code'}</Name>
         {fault.severity !== undefined && (
-          <Typography component="span" variant="body2">
+          <Small>
             <Dot tone={SEVERITY_TONES[fault.severity] ?? 'neutral'}>{severityLabel(fault.severity)}</Dot>
-          </Typography>
+          </Small>
         )}
         {change !== undefined && <Chip size="small" variant="outlined" {...changeChip(change)} />}
-      </Stack>
+      </Headline>
       {change !== 'gone' && <StatusBits fault={fault} changedBits={changedBits} />}
-    </Box>
+    </View>
   );
 }
 
@@ -52,32 +52,19 @@ function changeChip(change: Change) {
 function StatusBits({ fault, changedBits }: { fault: Fault; changedBits: ReadonlySet<StatusBit> | undefined }) {
   const shown = STATUS_BITS.filter(([bit]) => fault.status.has(bit) || changedBits?.has(bit) === true);
   return (
-    <Stack
-      direction="row"
-      component="ul"
-      aria-label="Status"
-      sx={{ listStyle: 'none', p: 0, m: 0, mt: 0.75, gap: 0.75, flexWrap: 'wrap' }}
-    >
+    <Bits aria-label="Status">
       {shown.map(([bit, label]) => (
-        <li key={bit}>
-          <Chip
-            size="small"
-            variant={changedBits?.has(bit) === true ? 'filled' : 'outlined'}
-            label={bitText(fault, bit, label)}
-          />
-        </li>
+        <Bit key={bit} className={changedBits?.has(bit) === true ? 'changed' : undefined}>
+          {bitText(fault, bit, label)}
+        </Bit>
       ))}
-      {shown.length === 0 && (
-        <Typography component="li" variant="caption" color="textSecondary">
-          No status bit is set
-        </Typography>
-      )}
+      {shown.length === 0 && <Note>No status bit is set</Note>}
       {fault.rawStatus !== undefined && (
-        <Typography component="li" variant="caption" color="textSecondary" sx={{ alignSelf: 'center' }}>
+        <Note>
           <Code>{fault.rawStatus}</Code>
-        </Typography>
+        </Note>
       )}
-    </Stack>
+    </Bits>
   );
 }
 
@@ -85,3 +72,34 @@ function StatusBits({ fault, changedBits }: { fault: Fault; changedBits: Readonl
 function bitText(fault: Fault, bit: StatusBit, label: string): string {
   return fault.status.has(bit) ? label : `No longer: ${label.toLowerCase()}`;
 }
+
+const View = styled('div')({ padding: '8px 0', '&.gone': { opacity: 0.85 } });
+
+const Headline = styled('div')({ display: 'flex', flexWrap: 'wrap', alignItems: 'baseline', gap: 12 });
+
+const Title = styled('span')({ fontWeight: 650 });
+
+const Small = styled('span')(({ theme }) => theme.typography.body2);
+
+const Name = styled(Small)({ flexGrow: 1, minWidth: 200 });
+
+const Bits = styled('ul')({
+  display: 'flex',
+  flexWrap: 'wrap',
+  alignItems: 'center',
+  gap: 6,
+  listStyle: 'none',
+  margin: '6px 0 0',
+  padding: 0,
+});
+
+const Bit = styled('li')(({ theme }) => ({
+  fontSize: '0.8125rem',
+  lineHeight: '22px',
+  padding: '0 7px',
+  border: `1px solid ${theme.vars.palette.Chip.defaultBorder}`,
+  borderRadius: 12,
+  '&.changed': { background: theme.vars.palette.action.selected, borderColor: 'transparent' },
+}));
+
+const Note = styled('li')(({ theme }) => ({ ...theme.typography.caption, color: theme.vars.palette.text.secondary }));
