@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import Connection, MetaData, literal, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from command_service.domain.audit import seal
 from command_service.domain.command import Status
 from command_service.storage import MIGRATIONS, SCHEMA, SqlStorage, is_migrated, migrate
+from command_service.storage.queues import queues_as_read
 from command_service.storage.session import Session
 from command_service.storage.tables import metadata
 from command_service.storage.unit_of_work import SqlUnitOfWork
@@ -126,6 +127,28 @@ async def test_nothing_reads_a_whole_table(database_url: str) -> None:
     assert read == {"audit_chain"}  # has one row
 
 
+_INDEXES_READ = text(
+    "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'command_service.commands'::regclass"
+    " AND pg_stat_get_xact_numscans(indexrelid) > 0"
+)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_an_acceptance_reads_what_is_open_of_its_vehicles_only(storage: SqlStorage, database_url: str) -> None:
+    vehicles = [a_vehicle(f"WDD{number:014}") for number in range(50)]
+    commands = [a_command(vehicle.vehicle_id) for vehicle in vehicles for _ in range(20)]
+    await store(storage, vehicles=vehicles, commands=commands)
+    engine = open_engine(database_url, SCHEMA)
+    async with engine.connect() as connection:
+        await connection.execute(text("ANALYZE command_service.commands, command_service.vehicles"))
+        session = Session(connection)
+        await SqlUnitOfWork(session).queues.with_vehicles([vehicles[0].vehicle_id])
+        assert await session.column(select(literal(1)).select_from(queues_as_read), session.as_read) == [1]
+        read = set((await connection.execute(_INDEXES_READ)).scalars())
+    await engine.dispose()
+    assert read == {"command_service.commands_open"}
+
+
 async def _everything(uow: SqlUnitOfWork) -> None:
     vehicle = online(a_vehicle())
     commands = [a_command(vehicle.vehicle_id, lane=f"lane-{number}") for number in range(20)]
@@ -153,6 +176,7 @@ async def _everything(uow: SqlUnitOfWork) -> None:
         command.claim(1, "connector-1", 1, NOW)
     await uow.commands.update(claimed)
     await uow.queues.open_of_vehicles(vehicle_ids)
+    await uow.queues.with_vehicles(vehicle_ids)
     await uow.commands.has_open(vehicle.vehicle_id)
     await uow.commands.vehicles_with_runnable_work(10)
     await uow.commands.in_progress_on(vehicle_ids)
