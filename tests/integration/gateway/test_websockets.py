@@ -114,9 +114,13 @@ async def test_a_command_service_that_is_away_when_a_viewer_comes(gateway: Small
     gateway.service.away = 1
     happen(gateway, status(3, 0, terminal=True), published=False)
     async with open_command(gateway) as socket:
+        reading = asyncio.create_task(rest(socket))
         await until(lambda: not gateway.service.away)
-        await gateway.state.live_updates.reread_all()
-        events, close_code = await rest(socket)
+        # Again and again, as the clock does: the viewer may still be hearing that the first read failed.
+        while not reading.done():
+            await gateway.state.live_updates.reread_all()
+            await asyncio.wait([reading], timeout=0.05)
+        events, close_code = reading.result()
     assert (len(events), close_code) == (1, 1000)
 
 
