@@ -1,17 +1,22 @@
 """What a vehicle remembers of the commands it was handed, beyond those it works on."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
 from sovd_protos.session.v1.session_pb2 import CommandUpdate, Execute
 from vehicle_session.held_command import Held, Key
 
 
-class HandOvers:
-    """Only `admit` must be there. Left as it is, the rest means: what is held ends with the process."""
+class Admission(ABC):
+    """What every vehicle has to decide."""
 
+    @abstractmethod
     def admit(self, vin: str, commands: Sequence[Execute]) -> list[bool]:
         """They were handed over, and nothing of them is done before this returns. For each: may it be executed?"""
-        raise NotImplementedError
+
+
+class HandOvers(Admission):
+    """And what it is told. Left as it is, it means: what is held ends with the process."""
 
     def refuse(self, vin: str, command: Execute) -> None:
         """It was handed over again while the vehicle holds it."""

@@ -4,6 +4,7 @@ import asyncio
 import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from command_service.domain.vehicle import LinkKind, Vehicle
 from command_service.vehicle_ca import VehicleCa
+from sovd_protos.session.v1.session_pb2 import Execute
 from tests.bench.processes import resident_bytes
 from tests.support.certificates import CertificateFiles, certificate_request
 from tests.support.local_servers import free_port
@@ -139,9 +141,16 @@ def _sessions(files: CertificateFiles, address: str, count: int) -> list[Session
         connections = Connections(address)
         connections.present(grpc.ssl_channel_credentials(trusted, private, chain.encode()))
         sessions.append(
-            SessionClient(Identity(vin, ""), LinkExecutor(vin), HandOvers(), connections, gate, ReconnectPolicy())
+            SessionClient(Identity(vin, ""), LinkExecutor(vin), _NoHandOvers(), connections, gate, ReconnectPolicy())
         )
     return sessions
+
+
+class _NoHandOvers(HandOvers):
+    """Of vehicles that stay idle."""
+
+    def admit(self, vin: str, commands: Sequence[Execute]) -> list[bool]:
+        raise AssertionError(f"{vin} was handed {len(commands)} commands")
 
 
 def allow_many_connections(count: int) -> None:

@@ -57,14 +57,15 @@ class SqlQueueRepository:
         versions: dict[str, str] = {}
         query = _without_versions if self._session.sqlite else _with_versions
         ids = identifiers(vehicle_ids)
-        for now, *values, version in await self._session.rows(query, {"ids": ids}) if ids else ():
+        rows = await self._session.rows(query, {"ids": ids}) if ids else ()
+        for clock, *values, version in rows:
             vehicle_id = values[len(_FIELDS)]
             if vehicle_id not in found:
                 found[vehicle_id], queues[vehicle_id] = vehicle_of(values[len(_FIELDS) :]), []
                 versions[vehicle_id] = version
             if values[_COMMAND_ID] is not None:
                 queues[vehicle_id].append(_entry(values[: len(_FIELDS)]))
-            self._session.saw_clock(now)
+            self._session.saw_clock(clock)
         open_ = [entry for queue in queues.values() for entry in queue]
         self._session.as_read = {
             "read_vehicle_ids": list(versions),

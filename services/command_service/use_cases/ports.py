@@ -389,8 +389,8 @@ class Storage(Protocol):
         """Read and write."""
 
     def optimistic(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        """Locks commands, decides, changes some of these and commits: in as few round trips as can be. What it changes
-        is as it was read, or `commit` raises Overtaken."""
+        """Reads, decides, changes commands or inserts new ones and commits: in as few round trips as can be. What it
+        was decided by is as it was read, or `commit` raises Overtaken (`insert`, where commands are new)."""
 
     def recalling(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """As `optimistic`, and commands that this process wrote last are not read. What is decided of such a one has to

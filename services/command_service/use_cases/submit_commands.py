@@ -1,7 +1,7 @@
 """Accepting commands: validate, number, store with key and audit in one transaction.
 
-What may run at once is accepted as dispatched, in the same transaction, which already holds its vehicle's lock; what
-has to wait is left to the dispatcher.
+What may run at once is accepted as dispatched, in the same transaction; what has to wait is left to the dispatcher. It
+is decided without locks first, by what was read, which the transaction verifies under its vehicles' locks as it stores.
 """
 
 import re

@@ -122,13 +122,13 @@ class FakeCommandService(
     # Identities
 
     async def Enrol(self, request: identity_pb2.EnrolRequest, context: Any) -> Any:
-        raise NotImplementedError("no gateway asks for that")
+        raise AssertionError("no gateway enrols a vehicle")
 
     async def Renew(self, request: identity_pb2.RenewForVehicleRequest, context: Any) -> Any:
-        raise NotImplementedError("no gateway asks for that")
+        raise AssertionError("no gateway renews a certificate")
 
     async def ReportRefused(self, request: identity_pb2.ReportRefusedRequest, context: Any) -> Any:
-        raise NotImplementedError("no gateway asks for that")
+        raise AssertionError("no gateway knows whom a connector refused")
 
     async def CreateEnrolmentCode(self, request: identity_pb2.CreateEnrolmentCodeRequest, context: Any) -> Any:
         self.requests.append(request)
