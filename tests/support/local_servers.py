@@ -38,6 +38,7 @@ for pid in $pids; do n=0; while kill -0 "$pid" 2>/dev/null && [ $n -lt 50 ]; do 
 rm -rf "$2"
 """
 _given_ports: set[int] = set()
+_random = random.SystemRandom()  # a test that seeds the common one would make its process give others' ports
 
 
 def free_port() -> int:
@@ -46,7 +47,7 @@ def free_port() -> int:
     Never the same twice: between being given and being listened on, a port looks free.
     """
     while True:
-        port = random.randrange(15_000, 32_000)
+        port = _random.randrange(15_000, 32_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             if port not in _given_ports:
@@ -186,7 +187,9 @@ class LocalServer(ABC):
         self._guard.stdin.flush()
 
     def _failure(self) -> CannotStart:
-        return CannotStart(f"{self.name} did not start: {self._log.read_text(errors='replace')[-2000:]}")
+        ended = None if self._process is None else self._process.poll()
+        state = "it runs, but does not answer" if ended is None else f"it ended with {ended}"
+        return CannotStart(f"{self.name} did not start, {state}: {self._log.read_text(errors='replace')[-2000:]}")
 
 
 def wait_until(

@@ -87,7 +87,7 @@ async def test_what_was_delivered_is_not_delivered_again(bench: AgentBench) -> N
 
 
 async def test_killed_at_any_moment(bench: AgentBench) -> None:
-    random.seed(5)
+    moments = random.Random(5)
     command, before = "", 0
     for _ in range(5):
         async with bench.process() as agent:
@@ -96,5 +96,5 @@ async def test_killed_at_any_moment(bench: AgentBench) -> None:
             before = bench.witness.executed("ClearDTC")
             bench.script("slow:seconds=0.05,times=1,command=ClearDTC")
             command = await bench.dispatch("ClearDTC")
-            await asyncio.sleep(random.uniform(0, 0.15))
+            await asyncio.sleep(moments.uniform(0, 0.15))
             await agent.kill()
