@@ -155,14 +155,13 @@ class LocalServer(ABC):
 
     def _run(self, command: Sequence[str], log: "IO[bytes]") -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
-            command,
+            _as_account(self._account, command),
             cwd=self.directory,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for the tests, which then end the server
-            user=self._account,
         )
 
     def _tree(self) -> list[psutil.Process]:
@@ -219,9 +218,8 @@ class LocalPostgres(LocalServer):
         password_file.chmod(0o644)  # in a directory that only the server's account can enter
         options = ["-U", USER, f"--pwfile={password_file}", "-A", "password", "-E", "UTF8", "--no-locale", "--no-sync"]
         done = subprocess.run(
-            [str(self._bin / "initdb"), "-D", str(self._data), *options],
+            _as_account(self._account, [str(self._bin / "initdb"), "-D", str(self._data), *options]),
             cwd=self.directory,
-            user=self._account,
             capture_output=True,
             text=True,
         )
@@ -344,6 +342,13 @@ def exchange(port: int, request: bytes) -> bytes:
             return connection.recv(64)
     except OSError:
         return b""
+
+
+def _as_account(account: str | None, command: Sequence[str]) -> Sequence[str]:
+    """Not by Popen's `user`: for that it copies this process with gRPC's locks as they are, and many a copy crashes
+    before it becomes the command.
+    """
+    return command if account is None else ["setpriv", f"--reuid={account}", *command]
 
 
 def _unprivileged_account() -> str | None:
