@@ -54,6 +54,9 @@ def _certificates_are_read_once() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # As services do: to show all that was at hand where an exception came from takes seconds.
+    render = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], render])
     config.stash[_SERVERS] = Servers(in_memory=True)
     config.add_cleanup(config.stash[_SERVERS].close)
 

@@ -89,8 +89,16 @@ class AgentProcess:
         self._process.terminate()
         return await asyncio.wait_for(self._process.wait(), 30)
 
+    async def line_with(self, text: str) -> str:
+        """What it says until then is passed over."""
+        assert self._process.stderr is not None
+        async with asyncio.timeout(30):
+            while text not in (line := (await self._process.stderr.readline()).decode()):
+                assert line, f"it ended without {text}"
+        return line
+
     async def output(self) -> str:
-        """All it said, once it has ended."""
+        """All it said, or says after that line, once it has ended."""
         _, errors = await asyncio.wait_for(self._process.communicate(), 30)
         return errors.decode()
 
