@@ -122,7 +122,7 @@ def record(command: Command, result: Result, now: datetime, max_responses: int) 
 def _record_response(command: Command, result: Result, body: str, now: datetime, max_responses: int) -> Recording:
     if command.responses >= max_responses:
         command.fail(now, "TOO_MANY_RESPONSES", f"the vehicle sent more than the {max_responses} responses allowed")
-        return _keep_as_evidence(command, result, now)
+        return _evidence(result, "after_end", now)
     sequence_number = command.record_response(now)
     response = RecordedResponse(command.command_id, sequence_number, result.attempt, body, now)
     return Recording(Receipt.RECORDED, response=response)
@@ -163,8 +163,11 @@ def _keep_as_evidence(command: Command, result: Result, now: datetime) -> Record
     ended = command.status.terminal and result.attempt == command.attempt
     if ended and result.number <= command.results_recorded:
         return Recording(Receipt.REPEATED)
+    return _evidence(result, "after_end" if ended else "older_attempt", now)
+
+
+def _evidence(result: Result, reason: str, now: datetime) -> Recording:
     kind, body = _as_evidence(result.content)
-    reason = "after_end" if ended else "older_attempt"
     evidence = Evidence(result.command_id, result.attempt, result.number, kind, body, reason, now)
     return Recording(Receipt.EVIDENCE, evidence=evidence)
 

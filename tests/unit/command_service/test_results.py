@@ -120,6 +120,10 @@ def test_too_many_responses_end_the_command() -> None:
     command = in_progress()
     for number in range(1, LIMIT + 1):
         record(command, result(command, number, "{}"), after(1), LIMIT)
-    over = record(command, result(command, LIMIT + 1, "{}"), after(2), LIMIT)
+    one_more = result(command, LIMIT + 1, '{"count":1}')
+    over = record(command, one_more, after(2), LIMIT)
     assert over.response is None
+    assert over.evidence is not None
+    assert (over.evidence.body, over.evidence.reason) == ('{"count":1}', "after_end")
+    assert record(command, one_more, after(3), LIMIT).receipt is Receipt.REPEATED
     assert (command.status, command.error_code, command.responses) == (Status.FAILED, "TOO_MANY_RESPONSES", LIMIT)
