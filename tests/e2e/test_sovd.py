@@ -45,5 +45,5 @@ def diagnose(fleet: Fleet, port: int) -> None:
     started = fleet.completed("RoutineControl", routineId="0x0203", action="start")
     assert [answer["status"] for answer in started] == [COMPLETED]
     fleet.completed("ECUReset", resetType="soft")
-    streamed = fleet.completed("StreamDataByID", dataIds=["0xF40C"], interval_ms=100, duration_s=0.5)
+    streamed = fleet.completed("StreamDataByID", dataIds=["0xF40C"], interval_ms=100, duration_s=1.0)
     assert len(streamed) >= 4
