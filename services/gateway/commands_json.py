@@ -132,7 +132,7 @@ class EvidenceList(ApiAnswer):
 
 
 class CancelAnswer(ApiAnswer):
-    outcome: Literal["prevented", "too_late", "requested"]
+    outcome: Literal["prevented", "cancelled", "too_late", "requested"]
     command: CommandAnswer
 
 

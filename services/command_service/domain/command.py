@@ -132,7 +132,7 @@ class Command:
         """The vehicle certainly never saw it: wait again, which is no attempt."""
         self._require(*ACTIVE)
         if self.cancel_requested_at is not None:
-            self._cancelled(now, CancelOutcome.PREVENTED)
+            self._cancel_before_next_attempt(now)
         else:
             self._wait_again()
 
@@ -248,15 +248,15 @@ class Command:
     # --- cancel and expiry
 
     def cancel(self, requested_by: str, now: datetime) -> CancelOutcome:
-        """What can truthfully be said at once: prevented, too late, or requested (then it is up to the vehicle)."""
+        """What can truthfully be said at once: prevented, cancelled (after attempts that the vehicle had), too late, or
+        requested (then it is up to the vehicle)."""
         if self.status.terminal:
             return CancelOutcome.TOO_LATE
         if self.cancel_requested_at is None:
             self.cancel_requested_at = now
             self.cancel_requested_by = requested_by
         if self.status in WAITING:
-            self._cancelled(now, CancelOutcome.PREVENTED)
-            return CancelOutcome.PREVENTED
+            return self._cancel_before_next_attempt(now)
         if not self.cancel_outcome:
             self.cancel_outcome = CancelOutcome.REQUESTED
             self.revision += 1
@@ -308,6 +308,11 @@ class Command:
     def _cancelled(self, now: datetime, outcome: CancelOutcome) -> None:
         self.cancel_outcome = outcome
         self._end(Status.CANCELLED, now, "CANCELLED", f"cancelled by {self.cancel_requested_by}")
+
+    def _cancel_before_next_attempt(self, now: datetime) -> CancelOutcome:
+        outcome = CancelOutcome.PREVENTED if self.attempt == 1 else CancelOutcome.CANCELLED
+        self._cancelled(now, outcome)
+        return outcome
 
     def _settle_cancel(self, outcome: CancelOutcome) -> None:
         if self.cancel_requested_at is not None:

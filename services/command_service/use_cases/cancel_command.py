@@ -1,4 +1,4 @@
-"""Cancelling, truthfully: prevented, too late, or requested; what came of a request is told by an event."""
+"""Cancelling, truthfully: prevented, cancelled, too late, or requested; what came of a request is told by an event."""
 
 from typing import Protocol
 

@@ -171,8 +171,9 @@ async def list_responses(
 async def cancel_command(request: Request, command_id: Uuid, user: User) -> Response:
     """Cancel a command (who sent it, or an admin).
 
-    `prevented`: it will never reach the vehicle. `too_late`: it had ended. `requested`: the vehicle has it and is asked
-    to stop; what came of that is on the command and in an event.
+    `prevented`: it will never reach the vehicle. `cancelled`: the vehicle had it before, and it is not tried again.
+    `too_late`: it had ended. `requested`: the vehicle has it and is asked to stop; what came of that is on the command
+    and in an event.
     """
     answer = await app_state(request).command_client.cancel_command(command_id, _actor(user))
     return json_answer({"outcome": answer.outcome, "command": command_json(answer.command)})

@@ -158,7 +158,7 @@ def _wants_to_cancel() -> bool:
 
 
 def cancel(command_id: CommandId, as_json: JsonOption = False) -> None:
-    """Cancel a command: prevented, requested (the vehicle is asked), or too_late."""
+    """Cancel a command: prevented, cancelled (not tried again), requested (the vehicle is asked), or too_late."""
     with open_api() as api:
         answer = _cancel(api, command_id)
     print_json(answer) if as_json else print(answer["outcome"])

@@ -168,7 +168,7 @@ describe('a cancel', () => {
     await sendStream(page, VIN, 100, 60);
     await answers().getByText('#3', { exact: true }).waitFor();
     await cancel();
-    await page.getByText('Cancelled: the vehicle had begun and stopped.').waitFor();
+    await page.getByText('Cancelled after it had reached the vehicle.').waitFor();
     await ended(page);
     expect(read(await exported(page))).toEqual(await recordedAnswers(page));
   });

@@ -140,6 +140,13 @@ class TestCancel:
             assert command.cancel("engineer", after(1)) is CancelOutcome.PREVENTED
             assert (command.status, command.error_code) == (Status.CANCELLED, "CANCELLED")
 
+    def test_once_the_vehicle_had_it_nobody_says_that_it_was_prevented(self) -> None:
+        command = in_progress()
+        command.fate_unknown(UnknownFate.SILENT, after(30))
+        assert (command.status, command.attempt) == (Status.PENDING, 2)
+        assert command.cancel("engineer", after(31)) is CancelOutcome.CANCELLED
+        assert (command.status, command.cancel_outcome) == (Status.CANCELLED, CancelOutcome.CANCELLED)
+
     def test_in_progress_it_is_up_to_the_vehicle(self) -> None:
         command = in_progress()
         revision = command.revision

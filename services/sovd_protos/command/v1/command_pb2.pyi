@@ -591,7 +591,7 @@ class CancelCommandResponse(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
     outcome: _builtins.str
-    """"prevented", "too_late" or "requested"."""
+    """"prevented", "cancelled" (the vehicle had an earlier attempt), "too_late" or "requested"."""
     @_builtins.property
     def command(self) -> Global___Command: ...
     def __init__(

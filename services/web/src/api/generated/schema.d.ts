@@ -303,8 +303,9 @@ export interface paths {
          * Cancel Command
          * @description Cancel a command (who sent it, or an admin).
          *
-         *     `prevented`: it will never reach the vehicle. `too_late`: it had ended. `requested`: the vehicle has it and is asked
-         *     to stop; what came of that is on the command and in an event.
+         *     `prevented`: it will never reach the vehicle. `cancelled`: the vehicle had it before, and it is not tried again.
+         *     `too_late`: it had ended. `requested`: the vehicle has it and is asked to stop; what came of that is on the command
+         *     and in an event.
          */
         post: operations["cancel_command_api_v1_commands__command_id__cancel_post"];
         delete?: never;
@@ -774,7 +775,7 @@ export interface components {
              * Outcome
              * @enum {string}
              */
-            outcome: "prevented" | "too_late" | "requested";
+            outcome: "prevented" | "cancelled" | "too_late" | "requested";
         };
         /** Certificate */
         Certificate: {

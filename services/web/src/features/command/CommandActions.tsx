@@ -27,6 +27,7 @@ export function CommandActions({ command, ended }: { command: Command; ended: bo
 
 const OUTCOMES = {
   prevented: { severity: 'success', text: 'Cancelled: it will never reach the vehicle.' },
+  cancelled: { severity: 'success', text: 'Cancelled: it is not tried again.' },
   requested: { severity: 'info', text: 'The vehicle has the command and is asked to stop.' },
   too_late: { severity: 'warning', text: 'Too late: the command had already ended.' },
 } as const;

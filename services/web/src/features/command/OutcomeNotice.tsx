@@ -61,7 +61,7 @@ function Cancelled({ outcome }: { outcome: string | undefined }) {
     <Alert severity="info">
       {outcome === 'prevented'
         ? 'Cancelled before it reached the vehicle. Nothing was done there.'
-        : 'Cancelled: the vehicle had begun and stopped. What it answered until then is below.'}
+        : 'Cancelled after it had reached the vehicle. What the vehicle answered until then is below.'}
     </Alert>
   );
 }
