@@ -73,6 +73,7 @@ class Dispatcher:
         self._woken = woken
         self._messaging = messaging
         self._publisher: Batcher[Command, None] = Batcher(self._publish)
+        self._swept_to = ""
 
     async def run(self) -> None:
         """One look at a time: what is woken meanwhile waits for the next."""
@@ -102,9 +103,12 @@ class Dispatcher:
             self._publisher.put(command)
 
     async def sweep(self) -> None:
-        """Wakes every vehicle that has work it could do: what another replica or a crash left behind."""
+        """Wakes vehicles that have work they could do: what another replica or a crash left behind. So many at a time,
+        going on where the last sweep ended: some may be named again and again, and have to wait all the same."""
         async with self._storage.reading() as uow:
-            self._woken.wake(await uow.commands.vehicles_with_runnable_work(_AT_ONCE))
+            found = await uow.commands.vehicles_with_runnable_work(_AT_ONCE, self._swept_to)
+        self._swept_to = found[-1] if len(found) == _AT_ONCE else ""
+        self._woken.wake(found)
 
     async def drain(self) -> None:
         await self._publisher.drain()

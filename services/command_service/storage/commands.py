@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -44,7 +45,7 @@ from command_service.storage.session import (
 )
 from command_service.storage.tables import commands, connectors, vehicles
 from command_service.use_cases.ports import ClaimContext, CommandFilter, Overtaken
-from service_kit.database import any_of, db_now
+from service_kit.database import UuidText, any_of, db_now
 
 _FIELDS = [field.name for field in fields(Command)]
 _STATUS = _FIELDS.index("status")
@@ -196,7 +197,12 @@ _runnable = select(vehicles.c.vehicle_id).where(
         ),
     ),
 )
-_with_runnable_work = _runnable.limit(_limit)
+_BEFORE_ALL = str(UUID(int=0))
+_with_runnable_work = (
+    _runnable.where(vehicles.c.vehicle_id > bindparam("after", type_=UuidText()))
+    .order_by(vehicles.c.vehicle_id)
+    .limit(_limit)
+)
 _runnable_among = _runnable.where(any_of(vehicles.c.vehicle_id, "ids"))
 
 
@@ -306,8 +312,8 @@ class SqlCommandRepository:
             return False
         return bool(await self._session.rows(_has_open, {"vehicle_id": vehicle_id}))
 
-    async def vehicles_with_runnable_work(self, limit: int) -> list[str]:
-        return await self._ids(_with_runnable_work, limit=limit)
+    async def vehicles_with_runnable_work(self, limit: int, after: str = "") -> list[str]:
+        return await self._ids(_with_runnable_work, limit=limit, after=after or _BEFORE_ALL)
 
     async def runnable_among(self, vehicle_ids: Collection[str]) -> list[str]:
         ids = identifiers(vehicle_ids)

@@ -114,9 +114,9 @@ class CommandRepository(Protocol):
 
     async def has_open(self, vehicle_id: str) -> bool: ...
 
-    async def vehicles_with_runnable_work(self, limit: int) -> list[str]:
-        """Vehicles that are online and have pending commands that have not expired, in a lane that is free, and that no
-        diagnostic lock holds back."""
+    async def vehicles_with_runnable_work(self, limit: int, after: str = "") -> list[str]:
+        """By vehicle_id, those above `after`: online, with pending commands that have not expired, in a lane that is
+        free, and that no diagnostic lock holds back. It may name a vehicle whose commands have to wait all the same."""
 
     async def runnable_among(self, vehicle_ids: Collection[str]) -> list[str]:
         """Those of the vehicles that vehicles_with_runnable_work would name: a look without a lock."""

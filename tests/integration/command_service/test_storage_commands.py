@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from command_service import dispatch
 from command_service.domain.command import Command, Status
 from command_service.domain.lanes import QueueEntry
 from command_service.storage import SqlStorage
@@ -245,8 +247,25 @@ async def test_vehicles_with_runnable_work(storage: SqlStorage) -> None:
     await store(storage, vehicles=list(vehicles.values()), commands=commands)
     async with storage.reading() as uow:
         found = await uow.commands.vehicles_with_runnable_work(100)
-        assert len(await uow.commands.vehicles_with_runnable_work(1)) == 1
-    assert sorted(found) == sorted([ids["runnable"], ids["other_lane_free"]])
+        one = await uow.commands.vehicles_with_runnable_work(1)
+        assert await uow.commands.vehicles_with_runnable_work(100, after=one[0]) == found[1:]
+    assert found == sorted([ids["runnable"], ids["other_lane_free"]])
+    assert one == found[:1]
+
+
+async def test_sweeps_come_to_every_vehicle(storage: SqlStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also past those whose work has to wait all the same: here for all of the vehicle."""
+    vehicles = [online(a_vehicle(f"VIN{number}")) for number in range(3)]
+    commands = [a_command(vehicle.vehicle_id, lane="*", exclusive=True) for vehicle in vehicles]
+    busy = [in_progress(a_command(vehicle.vehicle_id)) for vehicle in vehicles]
+    await store(storage, vehicles=vehicles, commands=[*commands, *busy])
+    monkeypatch.setattr(dispatch, "_AT_ONCE", 2)
+    woken = dispatch.WokenVehicles()
+    dispatcher = dispatch.Dispatcher(Mock(), Mock(), storage, woken, Mock())
+    first, second, third = sorted(vehicle.vehicle_id for vehicle in vehicles)
+    for expected in ([first, second], [third], [first, second]):
+        await dispatcher.sweep()
+        assert await woken.next() == expected
 
 
 async def test_a_claim_sees_vehicle_and_lease_beside_the_command(storage: SqlStorage) -> None:
