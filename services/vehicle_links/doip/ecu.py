@@ -242,9 +242,11 @@ class EcuSession:
         wanted = asyncio.ensure_future(self._wanted.wait())
         waits = {receiving, stopping} if execution.command.repeatable else {receiving}
         try:
-            await asyncio.wait(waits, timeout=max(0.0, execution.seconds_left), return_when=asyncio.FIRST_COMPLETED)
-            if not receiving.done() and execution.seconds_left > 0:
-                raise Stopped
+            # Timers may fire early: that one did says neither that the time is over nor that somebody asked to stop.
+            while not receiving.done() and (left := execution.seconds_left) > 0:
+                if stopping in waits and stopping.done():
+                    raise Stopped
+                await asyncio.wait(waits, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if not receiving.done() and not execution.command.repeatable:
                 await asyncio.wait({receiving, wanted}, return_when=asyncio.FIRST_COMPLETED)
             if not receiving.done():

@@ -110,6 +110,25 @@ async def test_silence_ends_with_the_timeout_and_the_next_command_is_not_confuse
     assert bench.witness.executed("ClearDTC") == 1
 
 
+@pytest.mark.parametrize("name", ["ClearDTC", "ReadDTC"])
+async def test_a_timer_that_fires_early_stops_nothing(bench: Bench, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of some event loops do, by up to a millisecond."""
+    wait = asyncio.wait
+
+    async def hasty(tasks: Any, *, timeout: float | None = None, **options: Any) -> Any:
+        return await wait(tasks, timeout=timeout and timeout / 2, **options)
+
+    await bench.completed("ReadDTC")
+    monkeypatch.setattr(asyncio, "wait", hasty)
+    bench.script(f"pending:pending=1,times=1,command={name}")
+    bench.script(f"silent:times=1,command={name}")
+    command = await bench.dispatch(name, timeout_ms=1000)
+    await until(lambda: bench.progress(command))
+    if name == "ClearDTC":  # which cannot be stopped any more
+        await bench.world.dispatch.cancel(command)
+    assert (await bench.outcome(command)).kind == Outcome.TIMED_OUT
+
+
 async def test_what_came_of_it_after_the_timeout_is_kept_as_evidence(bench: Bench) -> None:
     bench.script("slow:seconds=0.5,times=1,command=ClearDTC")
     late = await bench.dispatch("ClearDTC", timeout_ms=200)
