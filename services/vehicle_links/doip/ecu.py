@@ -54,8 +54,8 @@ _REPEATED_BYTES = {0x10: 1, 0x11: 1, 0x19: 1, 0x22: 2, 0x27: 1, 0x29: 1, 0x2E: 2
 class Negative(CommandFailed):
     """The ECU refused (ISO 14229-1 Annex A)."""
 
-    def __init__(self, nrc: int) -> None:
-        super().__init__("NEGATIVE_RESPONSE", f"0x{nrc:02X} {nrc_name(nrc)}", nrc)
+    def __init__(self, nrc: int, message: str = "") -> None:
+        super().__init__("NEGATIVE_RESPONSE", message or nrc_text(nrc), nrc)
 
 
 class EcuSession:
@@ -329,6 +329,10 @@ class EcuSession:
             except ConnectionLost:
                 return
             self._connection.write(self.address, _TESTER_PRESENT_UNANSWERED)
+
+
+def nrc_text(nrc: int) -> str:
+    return f"0x{nrc:02X} {nrc_name(nrc)}"
 
 
 def is_pending(answer: bytes, request: bytes) -> bool:

@@ -1,48 +1,65 @@
 """One request to all ECUs at once (functional addressing, ISO 14229-2), and the answers of those that have one."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from service_kit.uds import RESPONSE_PENDING, nrc_name
 from vehicle_links.dialled import BadResponse, CommandFailed, Execution, NotSent, Stopped, TimedOut
 from vehicle_links.doip.commands import described, fault_count, responses_to, simple_request
 from vehicle_links.doip.decoding import Json
-from vehicle_links.doip.ecu import EcuSession, Negative, is_answer, is_pending, is_refusal
+from vehicle_links.doip.ecu import EcuSession, Negative, is_answer, is_pending, is_refusal, nrc_text
 from vehicle_links.doip.entity import ACK_SECONDS, ConnectionLost, EntityConnection, Frame, Inbox
 
 # Nobody knows how many ECUs there are: those that answer do so within P2, which gateways make a little longer.
 _WINDOW_SECONDS = 1.0
 # How often it is looked whether there is still time.
 _LOOK_SECONDS = 0.1
+# What an ECU that is not concerned keeps to itself when all are asked (ISO 14229-1, 7.5); some say it nevertheless.
+_NOT_CONCERNED = frozenset((0x11, 0x12, 0x31, 0x7E, 0x7F))
 
 
 async def run(
     connection: EntityConnection, address: int, session: Callable[[int], EcuSession], execution: Execution
 ) -> None:
-    """Responds with what each ECU answers, in the order of their addresses; then nonsense of one of them fails the
-    command. Raises what links raise."""
+    """Responds with what each ECU answers, in the order of their addresses; then what others refused, or nonsense of
+    one of them, fails the command. Raises what links raise."""
     params, name = execution.parameters, execution.command.command_name
     request = simple_request(name, params)
     if request is None:
         raise CommandFailed("UNSUPPORTED_COMMAND", f"{name} cannot be said to all ECUs at once")
-    answers = await ask_all(connection, address, request, execution)
-    positive = {ecu: answer for ecu, answer in sorted(answers.items()) if is_answer(answer, request)}
+    answers = dict(sorted((await ask_all(connection, address, request, execution)).items()))
+    if not answers:
+        raise CommandFailed("ECU_NOT_REACHABLE", "no ECU answers to that")
     responses: list[Json] = []
     nonsense: BadResponse | None = None
-    for ecu, answer in positive.items():
+    for ecu, answer in answers.items():
+        if is_refusal(answer, request):
+            continue
         try:
             responses += responses_to(name, params, ecu, answer, await described(session(ecu), execution))
         except BadResponse as bad:
             nonsense = nonsense or BadResponse(f"ECU 0x{ecu:X}: {bad.complaint}", bad.beginning, bad.unreadable)
-    if not positive:
-        refusals = [answer[2] for answer in answers.values() if is_refusal(answer, request)]
-        raise Negative(refusals[0]) if refusals else CommandFailed("ECU_NOT_REACHABLE", "no ECU answers to that")
     for response in responses:
         await execution.respond(response)
-    if nonsense is not None:
-        raise nonsense
+    refused = _refused({ecu: answer[2] for ecu, answer in answers.items() if is_refusal(answer, request)}, len(answers))
+    if failure := _failure(refused, nonsense):
+        raise failure
     if name == "ReadDTC":
         await execution.respond(fault_count(address, len(responses)))
+
+
+def _refused(nrcs: Mapping[int, int], answers: int) -> Mapping[int, int]:
+    """Of the NRCs by ECU those that count: of who is not concerned only when nobody is."""
+    concerned = {ecu: nrc for ecu, nrc in nrcs.items() if nrc not in _NOT_CONCERNED}
+    return nrcs if not concerned and len(nrcs) == answers else concerned
+
+
+def _failure(refused: Mapping[int, int], nonsense: BadResponse | None) -> CommandFailed | None:
+    """Names everybody who refused, and the first who talked nonsense."""
+    said = [f"ECU 0x{ecu:X}: {nrc_text(nrc)}" for ecu, nrc in refused.items()]
+    if nonsense is not None:
+        return BadResponse("; ".join([*said, nonsense.complaint]), nonsense.beginning, nonsense.unreadable)
+    return Negative(next(iter(refused.values())), "; ".join(said)) if refused else None
 
 
 async def ask_all(connection: EntityConnection, address: int, request: bytes, execution: Execution) -> dict[int, bytes]:

@@ -32,11 +32,16 @@ class Witness(UdsServers):
     def __init__(self, vehicle: VehicleModel) -> None:
         super().__init__(vehicle)
         self.answers: list[tuple[bytes, bytes | None]] = []
+        # ECUs that refuse whatever they are asked, with the NRC.
+        self.refusing: dict[int, int] = {}
         # What an ECU's answers become on their way.
         self.spoil: Callable[[bytes], bytes] | None = None
 
     def answer(self, address: int, request: bytes, now: float, *, functional: bool = False) -> bytes | None:
-        answer = super().answer(address, request, now, functional=functional)
+        if address in self.refusing and request[0] != 0x3E:
+            answer: bytes | None = bytes((0x7F, request[0], self.refusing[address]))
+        else:
+            answer = super().answer(address, request, now, functional=functional)
         self.answers.append((request, answer))
         return self.spoil(answer) if self.spoil and answer and request[0] != 0x3E else answer
 

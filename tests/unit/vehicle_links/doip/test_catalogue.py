@@ -160,6 +160,32 @@ async def test_nonsense_of_one_ecu_hides_no_other(bench: Bench) -> None:
     assert all("count" not in response for response in responses)
 
 
+@pytest.mark.parametrize("name", ["ClearDTC", "ReadDTC"])
+async def test_what_one_ecu_refuses_hides_no_other_and_is_told(bench: Bench, name: str) -> None:
+    bench.witness.refusing = {0x18: 0x22, 0x28: 0x72, 0x40: 0x31}
+    responses, outcome = await bench.run(name, ecuAddress="0xE400")
+    assert (outcome.kind, outcome.code, outcome.nrc) == (Outcome.FAILED, "NEGATIVE_RESPONSE", 0x22)
+    assert outcome.message == "ECU 0x18: 0x22 conditionsNotCorrect; ECU 0x28: 0x72 generalProgrammingFailure"
+    assert {response["ecuAddress"] for response in responses} >= {"0x10"}
+    assert all("count" not in response for response in responses)
+
+
+async def test_who_is_not_concerned_need_not_say_so(bench: Bench) -> None:
+    bench.witness.refusing = {0x18: 0x31}
+    assert len(await bench.completed("ClearDTC", ecuAddress="0xE400")) == 5
+    bench.witness.refusing = dict.fromkeys((0x10, 0x18, 0x1A, 0x28, 0x40, 0x60), 0x11)
+    _, outcome = await bench.run("ClearDTC", ecuAddress="0xE400")
+    assert (outcome.code, outcome.nrc) == ("NEGATIVE_RESPONSE", 0x11)
+
+
+async def test_nonsense_and_a_refusal_are_both_told(bench: Bench) -> None:
+    bench.witness.refusing = {0x18: 0x22}
+    bench.witness.spoil = lambda answer: answer[:-1] if b"\x04\x20\x11" in answer else answer
+    _, outcome = await bench.run("ReadDTC", ecuAddress="0xE400")
+    assert outcome.code == "BAD_VEHICLE_RESPONSE"
+    assert outcome.message.startswith("ECU 0x18: 0x22 conditionsNotCorrect; ECU 0x10: ")
+
+
 async def test_ecus_that_need_a_while_are_waited_for_and_named(bench: Bench) -> None:
     bench.script("pending:pending=1,seconds=0.4,command=ReadDTC")
     command = await bench.dispatch("ReadDTC", ecuAddress="0xE400")
