@@ -29,20 +29,23 @@ class Entity:
 
 async def identify(host: str, port: int) -> Entity | None:
     """Asks one entity who it is. None: it does not answer."""
-    return await _ask(doip.IdentificationRequest(), (host, port), to_one=True)
+    return await _ask(doip.IdentificationRequest(), (host, port))
 
 
 async def discover(vin: str, host: str, port: int) -> Entity | None:
-    """Asks all that a broadcast reaches; only that vehicle answers. None: it does not."""
-    return await _ask(doip.IdentificationRequestWithVin(vin), (host, port), to_one=False)
+    """Asks all that a broadcast reaches. Only that vehicle is to answer, and whoever else does is not it. None: it does
+    not answer."""
+    return await _ask(doip.IdentificationRequestWithVin(vin), (host, port), vin)
 
 
-async def _ask(request: Any, address: tuple[str, int], *, to_one: bool) -> Entity | None:
+async def _ask(request: Any, address: tuple[str, int], vin: str | None = None) -> Entity | None:
+    """With a VIN all are asked, and others are not listened to."""
+    to_one = vin is None
     loop = asyncio.get_running_loop()
     heard: asyncio.Future[Entity | None] = loop.create_future()
 
     def on_entity(entity: Entity | None) -> None:
-        if not heard.done():
+        if not heard.done() and (to_one or entity is None or entity.vin == vin):
             heard.set_result(entity)
 
     # Of a connected socket the system tells when nobody listens there.

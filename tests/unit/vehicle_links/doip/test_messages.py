@@ -20,7 +20,7 @@ from vehicle_links.doip import identification
 from vehicle_links.doip import messages as doip
 from vehicle_links.doip.ecu import is_answer, is_pending, is_refusal
 from vehicle_links.doip.entity import connect
-from vehicle_links.doip.identification import identify
+from vehicle_links.doip.identification import discover, identify
 from vehicle_links.doip.link import DoipAddress, DoipDialler, parse_address
 from vehicle_links.doip.security import load_function
 from vehicle_simulator.doip.entity import LOGICAL_ADDRESS, DoipEntity
@@ -118,6 +118,20 @@ async def test_a_vehicle_is_found_by_its_vin(entity: DoipEntity) -> None:
     connection = await DoipDialler(0x0E00).dial(vehicle(f"discover:127.0.0.1:{entity.port}"))
     assert entity.connections == 1
     await connection.close()
+
+
+async def test_another_vehicle_that_answers_to_its_vin_is_not_listened_to(
+    entity: DoipEntity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some entities answer to any identification request."""
+    own, answer = entity.identification, entity.answer_datagram
+    others = own.replace(VIN.encode(), b"WDD0987654321ZYXW"), own.replace(VIN.encode(), bytes(17))
+    answers = iter((*others, own))
+    monkeypatch.setattr(identification, "_TRY_SECONDS", 0.3)
+    monkeypatch.setattr(entity, "answer_datagram", lambda data: answer(data) and next(answers))
+    found = await discover(VIN, "127.0.0.1", entity.port)
+    assert found is not None
+    assert found.vin == VIN
 
 
 async def test_a_vehicle_that_is_not_found_is_not_dialled(entity: DoipEntity, monkeypatch: pytest.MonkeyPatch) -> None:
