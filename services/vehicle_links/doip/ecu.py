@@ -2,9 +2,11 @@
 
 What keeps an outcome truthful:
 - `begin` and the write have no await between them; after the write an answer comes or the fate is unknown.
-- An answer counts only after the entity's acknowledgement of the request. What came before belongs to an earlier one.
-- After an exchange that did not end as it should, and on a new connection (an entity may route an old answer to it),
-  a tester present is asked and awaited before anything else: an ECU answers in order.
+- An answer counts only after the entity's acknowledgement of its own request. What came before belongs to an earlier
+  one.
+- After an exchange that did not end as it should, after all ECUs were asked at once (it may be late), and on a new
+  connection (an entity may route an old answer to it), a tester present is asked and awaited before anything else: an
+  ECU answers in order.
 """
 
 import asyncio
@@ -96,6 +98,26 @@ class EcuSession:
             finally:
                 if self._in_session:
                     self._session_until = time.monotonic() + _SESSION_SECONDS
+
+    @asynccontextmanager
+    async def asked_with_all(self) -> AsyncIterator[None]:
+        """Nobody asks it alone meanwhile. What comes after that may be its late answer."""
+        async with self._turn():
+            try:
+                yield
+            finally:
+                self._in_doubt = True
+
+    async def settled(self, execution: Execution) -> bool:
+        """Whether it has said all that it had to say to earlier requests: it is asked and waited for. Raises
+        ConnectionLost."""
+        self._forget_unread()
+        try:
+            if self._in_doubt:
+                await self._clear_doubt(execution.seconds_left * _PATIENCE)
+        except CommandFailed:
+            return False
+        return True
 
     async def description(self, execution: Execution) -> Description:
         """What is known of the ECU beyond ISO 14229; it may have to be asked what it is."""
@@ -202,15 +224,15 @@ class EcuSession:
         except ConnectionLost as lost:
             raise (lost.fate if execution.begun else NotSent()) from None
         execution.begin()
-        self._connection.write(self.address, request)
+        number = self._connection.write(self.address, request)
         self._in_doubt = True
-        answer = await self._await_answer(execution, request)
+        answer = await self._await_answer(execution, request, number)
         self._in_doubt = False
         return answer
 
-    async def _await_answer(self, execution: Execution, request: bytes) -> bytes:
+    async def _await_answer(self, execution: Execution, request: bytes, number: int) -> bytes:
         try:
-            await self._acknowledged()
+            await self._acknowledged(number)
             while True:
                 answer = await self._next_answer(execution)
                 if is_pending(answer, request):
@@ -262,11 +284,11 @@ class EcuSession:
                 raise NotRouted(frame.nack)
         return frame.data
 
-    async def _acknowledged(self) -> None:
+    async def _acknowledged(self, number: int) -> None:
         """What comes before the acknowledgement is of an earlier request. None at all: the connection is no good."""
         try:
             async with asyncio.timeout(ACK_SECONDS):
-                while (frame := await self._receive()).nack is None:
+                while (frame := await self._receive()).acknowledges != number:
                     pass
         except TimeoutError:
             reason = f"no acknowledgement within {ACK_SECONDS:g} s"
@@ -297,11 +319,11 @@ class EcuSession:
     async def _clear_doubt(self, seconds: float) -> None:
         """Raises CommandFailed when the ECU does not answer within that time: it may still be at something earlier."""
         self._connection.check()
-        self._connection.write(self.address, TESTER_PRESENT)
+        number = self._connection.write(self.address, TESTER_PRESENT)
         patient_until = time.monotonic() + seconds
         answer = b""
         try:
-            await self._acknowledged()
+            await self._acknowledged(number)
             while not is_answer_or_refusal(answer, TESTER_PRESENT):
                 async with asyncio.timeout(min(_SILENCE_SECONDS, patient_until - time.monotonic())):
                     answer = await self._receive_data()

@@ -6,6 +6,7 @@ waits for an answer that was lost in the noise, and the connector dials anew.
 
 import asyncio
 import socket
+from collections import defaultdict, deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -59,11 +60,13 @@ class NotRouted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A diagnostic message, or the acknowledgement of one (then `nack` is 0 or why not, and `data` empty)."""
+    """A diagnostic message, or the acknowledgement of one: then `data` is empty, `nack` is 0 or why not, and
+    `acknowledges` the number of what was written (0: of nothing that waits for it)."""
 
     ecu: int
     data: bytes = b""
     nack: int | None = None
+    acknowledges: int | None = None
 
 
 Inbox = asyncio.Queue[Frame | ConnectionLost]
@@ -79,6 +82,9 @@ class EntityConnection:
         self._version = version
         self._inboxes: dict[int, Inbox] = {}
         self._for_all: Inbox | None = None
+        self._written = 0
+        # By target address, in the order in which they were written and are acknowledged.
+        self._unacknowledged: defaultdict[int, deque[int]] = defaultdict(deque)
         self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -106,9 +112,12 @@ class EntityConnection:
     def stop_listening_to_all(self) -> None:
         self._for_all = None
 
-    def write(self, ecu: int, request: bytes) -> None:
-        """At once; from here on it may arrive."""
+    def write(self, ecu: int, request: bytes) -> int:
+        """At once; from here on it may arrive. Returns its number, by which its acknowledgement is known."""
         self._send(doip.DiagnosticMessage(self._source, ecu, request))
+        self._written += 1
+        self._unacknowledged[ecu].append(self._written)
+        return self._written
 
     def break_off(self, reason: str, unreadable: str = "") -> None:
         """Everybody who waits learns of it."""
@@ -174,9 +183,17 @@ class EntityConnection:
         if isinstance(message, doip.DiagnosticMessage):
             self._put(Frame(message.source_address, bytes(message.user_data)))
         elif isinstance(message, doip.DiagnosticAck):
-            self._put(Frame(message.source_address, nack=0))
+            self._put(self._acknowledgement(message.source_address, 0))
         elif isinstance(message, doip.DiagnosticNack):
-            self._put(Frame(message.source_address, nack=int(message._nack_code)))
+            self._put(self._acknowledgement(message.source_address, int(message._nack_code)))
+
+    def _acknowledgement(self, ecu: int, nack: int) -> Frame:
+        """It comes from the address that was written to (ISO 13400-2, Tables 23 and 25)."""
+        waiting = self._unacknowledged.pop(ecu, deque())
+        number = waiting.popleft() if waiting else 0
+        if waiting:
+            self._unacknowledged[ecu] = waiting
+        return Frame(ecu, nack=nack, acknowledges=number)
 
     def _put(self, frame: Frame) -> None:
         """What nobody asked for is nobody's: it would only fill the memory."""

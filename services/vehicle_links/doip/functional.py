@@ -1,13 +1,14 @@
 """One request to all ECUs at once (functional addressing, ISO 14229-2), and the answers of those that have one."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from service_kit.uds import RESPONSE_PENDING, nrc_name
 from vehicle_links.dialled import BadResponse, CommandFailed, Execution, NotSent, Stopped, TimedOut
 from vehicle_links.doip.commands import described, fault_count, responses_to, simple_request
 from vehicle_links.doip.decoding import Json
-from vehicle_links.doip.ecu import EcuSession, Negative, is_answer, is_pending, is_refusal, nrc_text
+from vehicle_links.doip.ecu import TESTER_PRESENT, Negative, is_answer_or_refusal, is_pending, is_refusal, nrc_text
+from vehicle_links.doip.ecus import Ecus
 from vehicle_links.doip.entity import ACK_SECONDS, ConnectionLost, EntityConnection, Frame, Inbox
 
 # Nobody knows how many ECUs there are: those that answer do so within P2, which gateways make a little longer.
@@ -18,16 +19,14 @@ _LOOK_SECONDS = 0.1
 _NOT_CONCERNED = frozenset((0x11, 0x12, 0x31, 0x7E, 0x7F))
 
 
-async def run(
-    connection: EntityConnection, address: int, session: Callable[[int], EcuSession], execution: Execution
-) -> None:
+async def run(connection: EntityConnection, address: int, ecus: Ecus, execution: Execution) -> None:
     """Responds with what each ECU answers, in the order of their addresses; then what others refused, or nonsense of
     one of them, fails the command. Raises what links raise."""
     params, name = execution.parameters, execution.command.command_name
     request = simple_request(name, params)
     if request is None:
         raise CommandFailed("UNSUPPORTED_COMMAND", f"{name} cannot be said to all ECUs at once")
-    answers = dict(sorted((await ask_all(connection, address, request, execution)).items()))
+    answers = dict(sorted((await ask_all(connection, address, request, ecus, execution)).items()))
     if not answers:
         raise CommandFailed("ECU_NOT_REACHABLE", "no ECU answers to that")
     responses: list[Json] = []
@@ -36,7 +35,7 @@ async def run(
         if is_refusal(answer, request):
             continue
         try:
-            responses += responses_to(name, params, ecu, answer, await described(session(ecu), execution))
+            responses += responses_to(name, params, ecu, answer, await described(ecus[ecu], execution))
         except BadResponse as bad:
             nonsense = nonsense or BadResponse(f"ECU 0x{ecu:X}: {bad.complaint}", bad.beginning, bad.unreadable)
     for response in responses:
@@ -62,27 +61,27 @@ def _failure(refused: Mapping[int, int], nonsense: BadResponse | None) -> Comman
     return Negative(next(iter(refused.values())), "; ".join(said)) if refused else None
 
 
-async def ask_all(connection: EntityConnection, address: int, request: bytes, execution: Execution) -> dict[int, bytes]:
+async def ask_all(
+    connection: EntityConnection, address: int, request: bytes, ecus: Ecus, execution: Execution
+) -> dict[int, bytes]:
     """What each ECU answers to the request, positively or not, by address."""
     try:
-        connection.check()
-    except ConnectionLost:
-        raise NotSent from None
-    inbox = connection.listen_to_all()
-    try:
-        execution.begin()
-        connection.write(address, request)
-        return await _collect(connection, inbox, request, execution)
+        async with ecus.none_by_itself(execution) as behind:
+            connection.check()
+            inbox = connection.listen_to_all()
+            try:
+                execution.begin()
+                number = connection.write(address, request)
+                await _acknowledged(connection, inbox, number)
+                return await _collect(inbox, request, behind, execution)
+            finally:
+                connection.stop_listening_to_all()
     except ConnectionLost as lost:
-        raise lost.fate from None
-    finally:
-        connection.stop_listening_to_all()
+        raise (lost.fate if execution.begun else NotSent()) from None
 
 
-async def _collect(
-    connection: EntityConnection, inbox: Inbox, request: bytes, execution: Execution
-) -> dict[int, bytes]:
-    await _acknowledged(connection, inbox)
+async def _collect(inbox: Inbox, request: bytes, behind: set[int], execution: Execution) -> dict[int, bytes]:
+    """`behind`: who may still answer something earlier; an ECU answers in order."""
     answers: dict[int, bytes] = {}
     waiting_for: set[int] = set()
     clock = asyncio.get_running_loop().time
@@ -92,10 +91,13 @@ async def _collect(
         frame = await next_frame(inbox, _LOOK_SECONDS if waiting_for else min(_LOOK_SECONDS, window_ends - clock()))
         if frame is None:
             continue
-        if is_pending(frame.data, request):
+        if frame.ecu in behind:
+            if is_answer_or_refusal(frame.data, TESTER_PRESENT):
+                behind.discard(frame.ecu)
+        elif is_pending(frame.data, request):
             waiting_for.add(frame.ecu)
             await execution.progress(RESPONSE_PENDING, f"{nrc_name(RESPONSE_PENDING)} (ECU 0x{frame.ecu:X})")
-        elif is_answer(frame.data, request) or is_refusal(frame.data, request):
+        elif is_answer_or_refusal(frame.data, request):
             waiting_for.discard(frame.ecu)
             answers.setdefault(frame.ecu, frame.data)
     return answers
@@ -108,8 +110,9 @@ def check_time(execution: Execution) -> None:
         raise Stopped
 
 
-async def _acknowledged(connection: EntityConnection, inbox: Inbox) -> None:
-    while (frame := await next_frame(inbox, ACK_SECONDS)) is None or frame.nack is None:
+async def _acknowledged(connection: EntityConnection, inbox: Inbox, number: int) -> None:
+    """Some entities acknowledge in the name of another address, of which just then nothing waits for it."""
+    while (frame := await next_frame(inbox, ACK_SECONDS)) is None or frame.acknowledges not in (0, number):
         if frame is None:
             connection.break_off(f"no acknowledgement within {ACK_SECONDS:g} s")
     if frame.nack:

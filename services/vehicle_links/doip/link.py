@@ -15,6 +15,7 @@ from vehicle_links.dialled import Connection, DialledVehicle, Execution, Unreach
 from vehicle_links.doip import commands, functional, scan
 from vehicle_links.doip.descriptions import Descriptions, NoDescriptions
 from vehicle_links.doip.ecu import EcuSession
+from vehicle_links.doip.ecus import Ecus
 from vehicle_links.doip.entity import EntityConnection, connect
 from vehicle_links.doip.identification import Entity, discover, identify
 from vehicle_links.doip.messages import VERSION
@@ -117,29 +118,21 @@ class DoipConnection:
         self, connection: EntityConnection, security: Security, descriptions: Descriptions | None = None
     ) -> None:
         self._connection = connection
-        self._security = security
-        self._descriptions = descriptions
-        self._ecus: dict[int, EcuSession] = {}
+        self._ecus = Ecus(lambda address: EcuSession(connection, address, security, descriptions))
 
     async def execute(self, execution: Execution) -> None:
         if execution.command.command_name == scan.COMMAND_NAME:
-            await scan.run(self._connection, self._ecu, execution)
+            await scan.run(self._connection, self._ecus, execution)
             return
         address = commands.ecu_address(execution.parameters)
         if address in FUNCTIONAL_DOIP:
-            await functional.run(self._connection, address, self._ecu, execution)
+            await functional.run(self._connection, address, self._ecus, execution)
         else:
-            await commands.run(self._ecu(address), execution)
+            await commands.run(self._ecus[address], execution)
 
     async def lost(self) -> str:
         return await self._connection.lost()
 
     async def close(self) -> None:
-        for ecu in self._ecus.values():
-            ecu.close()
+        self._ecus.close()
         await self._connection.close()
-
-    def _ecu(self, address: int) -> EcuSession:
-        if address not in self._ecus:
-            self._ecus[address] = EcuSession(self._connection, address, self._security, self._descriptions)
-        return self._ecus[address]

@@ -1,14 +1,15 @@
 """ScanECUs: who answers a tester present, and what each says of itself (ISO 14229-1, 0x3E, 0x22 and Annex C.1)."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from service_kit.uds import RESPONSE_PENDING
 from service_kit.uds.identification import FACTS, text_of
 from vehicle_links.dialled import CommandFailed, Execution
-from vehicle_links.doip.commands import Params, number, read_data
+from vehicle_links.doip.commands import number, read_data
 from vehicle_links.doip.decoding import Json, hexadecimal
 from vehicle_links.doip.ecu import TESTER_PRESENT, EcuSession, Negative, is_answer_or_refusal
+from vehicle_links.doip.ecus import Ecus
 from vehicle_links.doip.entity import ConnectionLost, EntityConnection, Inbox
 from vehicle_links.doip.functional import ask_all, check_time, next_frame
 
@@ -26,18 +27,19 @@ _TELL_EVERY = 256
 _IDENTITY_SECONDS = 5.0
 
 
-async def run(connection: EntityConnection, session: Callable[[int], EcuSession], execution: Execution) -> None:
+async def run(connection: EntityConnection, ecus: Ecus, execution: Execution) -> None:
     """One response for each ECU that answers, by address, then how many. Raises what links raise."""
-    found = sorted(await _answering(connection, execution.parameters, execution))
+    found = sorted(await _answering(connection, ecus, execution))
     for address in found:
-        await execution.respond(await _identity(session(address), execution))
+        await execution.respond(await _identity(ecus[address], execution))
     await execution.respond({"count": len(found)})
 
 
-async def _answering(connection: EntityConnection, params: Params, execution: Execution) -> set[int]:
+async def _answering(connection: EntityConnection, ecus: Ecus, execution: Execution) -> set[int]:
+    params = execution.parameters
     everybody = number(params, "functionalAddress") if "functionalAddress" in params else _ALL_ECUS
     try:
-        found = set(await ask_all(connection, everybody, TESTER_PRESENT, execution))
+        found = set(await ask_all(connection, everybody, TESTER_PRESENT, ecus, execution))
     except CommandFailed as failure:
         if "firstAddress" not in params:
             hint = f"0x{everybody:X}: {failure.message}; try another functionalAddress, or firstAddress"
@@ -46,7 +48,11 @@ async def _answering(connection: EntityConnection, params: Params, execution: Ex
     if "firstAddress" in params:
         first = number(params, "firstAddress")
         last = min(_HIGHEST_ADDRESS, first + params.get("addressCount", _ADDRESS_COUNT) - 1)
-        found |= await _ask_each(connection, range(first, last + 1), execution)
+        try:
+            async with ecus.none_by_itself(execution):
+                found |= await _ask_each(connection, range(first, last + 1), execution)
+        except ConnectionLost as lost:
+            raise lost.fate from None
     return found
 
 
@@ -62,8 +68,6 @@ async def _ask_each(connection: EntityConnection, addresses: Sequence[int], exec
             for address in addresses[at : at + _AT_ONCE]:
                 connection.write(address, TESTER_PRESENT)
             found |= await _heard(inbox, set(addresses[at : at + _AT_ONCE]))
-    except ConnectionLost as lost:
-        raise lost.fate from None
     finally:
         connection.stop_listening_to_all()
     return found.intersection(addresses)
