@@ -158,12 +158,14 @@ class EcuSession:
             try:
                 return await self._exchange(execution, request)
             except Negative as negative:
-                remedy = self._remedy(negative.nrc)
+                remedy, first = self._remedy(negative.nrc), negative.message
                 if remedy is None or (negative.nrc in tried and negative.nrc != BUSY_REPEAT_REQUEST):
                     raise
                 tried.add(negative.nrc)
             try:
                 await remedy(execution)
+            except Negative as refused:
+                raise Negative(refused.nrc, f"{first}; then {refused.message}") from None
             except FateUnknown as unknown:
                 if execution.command.repeatable:
                     raise
@@ -188,7 +190,8 @@ class EcuSession:
             raise TimedOut
 
     async def _enter_session(self, execution: Execution) -> None:
-        await self._exchange(execution, bytes((DiagnosticSessionControl.request_id(), _EXTENDED_SESSION)))
+        request = bytes((DiagnosticSessionControl.request_id(), _EXTENDED_SESSION))
+        await self._step(execution, "the extended session", request)
         self._session_until = time.monotonic() + _SESSION_SECONDS
         self.close()
         self._keeper = asyncio.create_task(self._keep_session())
@@ -196,20 +199,37 @@ class EcuSession:
     async def _unlock(self, execution: Execution) -> None:
         """0x27: seed and key. A seed of zeros: it is unlocked already."""
         service, level = SecurityAccess.request_id(), self._security.level
-        answer = await self._exchange(execution, bytes((service, level)))
+        answer = await self._step_in_session(execution, "the seed", bytes((service, level)))
         seed = answer[2:]
         if any(seed):
             key = await self._security.key(seed, self.address)
-            await self._exchange(execution, bytes((service, level + 1)) + key)
+            await self._step(execution, "the key", bytes((service, level + 1)) + key)
 
     async def _authenticate(self, execution: Execution) -> None:
         """0x29, by whatever the operator plugged in."""
 
         async def ask(parameters: bytes) -> bytes:
-            answer = await self._exchange(execution, bytes((Authentication.request_id(),)) + parameters)
-            return answer[1:]
+            request = bytes((Authentication.request_id(),)) + parameters
+            return (await self._step_in_session(execution, "the authentication", request))[1:]
 
         await self._security.unlock(ask, self.address)
+
+    async def _step_in_session(self, execution: Execution, name: str, request: bytes) -> bytes:
+        """For what ECUs as a rule do not offer in the default session, where they may have refused the request."""
+        try:
+            return await self._step(execution, name, request)
+        except Negative as negative:
+            if negative.nrc not in _NOT_IN_THIS_SESSION:
+                raise
+        await self._enter_session(execution)
+        return await self._step(execution, name, request)
+
+    async def _step(self, execution: Execution, name: str, request: bytes) -> bytes:
+        """A refusal says of what it is: it is none of the command's own request."""
+        try:
+            return await self._exchange(execution, request)
+        except Negative as negative:
+            raise Negative(negative.nrc, f"{name} (0x{request[:2].hex().upper()}): {negative.message}") from None
 
     # --- one exchange
 

@@ -111,7 +111,7 @@ def check_time(execution: Execution) -> None:
 
 
 async def _acknowledged(connection: EntityConnection, inbox: Inbox, number: int) -> None:
-    """Some entities acknowledge in the name of another address, of which just then nothing waits for it."""
+    """Some entities acknowledge in the name of another address; from there nothing is expected just then."""
     while (frame := await next_frame(inbox, ACK_SECONDS)) is None or frame.acknowledges not in (0, number):
         if frame is None:
             connection.break_off(f"no acknowledgement within {ACK_SECONDS:g} s")

@@ -296,6 +296,39 @@ async def test_a_key_that_does_not_fit(worlds: Worlds, function: str, code: str,
         assert bench.witness.executed("WriteDataByID") == 0
 
 
+def _locked_in_every_session(bench: Bench) -> None:
+    """Reading 0xF190 is refused with 0x33, also where 0x27 is not offered, until a key was right."""
+    unlocked = False
+
+    def spoil(answer: bytes) -> bytes:
+        nonlocal unlocked
+        unlocked = unlocked or answer[:2] == b"\x67\x02"
+        return answer if unlocked or answer[:1] != b"\x62" else bytes.fromhex("7F2233")
+
+    bench.witness.spoil = spoil
+
+
+async def test_what_is_locked_in_the_default_session_is_unlocked_in_another(worlds: Worlds) -> None:
+    async with bench_of(worlds, {"doip_seed_key": f"{__name__}:seed_key"}) as bench:
+        _locked_in_every_session(bench)
+        (vin,) = await bench.completed("ReadDataByID", dataId="0xF190")
+        assert vin["value"] == VIN
+        asked = [request[:2].hex() for request, _ in bench.witness.answers if request[0] != 0x3E]
+        assert asked == ["22f1", "2701", "1003", "2701", "2702", "22f1"]
+
+
+async def test_which_step_was_refused_is_told_with_what_it_was_for(worlds: Worlds) -> None:
+    async with bench_of(worlds, {"doip_seed_key": f"{__name__}:wrong_key"}) as bench:
+        _locked_in_every_session(bench)
+        _, outcome = await bench.run("ReadDataByID", dataId="0xF190")
+        assert outcome.nrc == 0x35
+        assert outcome.message == "0x33 securityAccessDenied; then the key (0x2702): 0x35 invalidKey"
+        bench.witness.refusing = {0x10: 0x7F}
+        _, outcome = await bench.run("ReadDataByID", dataId="0xF190")
+        in_no_session = "0x7F serviceNotSupportedInActiveSession"
+        assert outcome.message == f"{in_no_session}; then the extended session (0x1003): {in_no_session}"
+
+
 async def authenticates(ask: Ask, vin: str, ecu_address: int) -> None:
     assert (vin, ecu_address) == (VIN, 0x10)
 
