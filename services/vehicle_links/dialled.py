@@ -230,6 +230,8 @@ class DialledLink:
             return  # it is not handed over, and goes back to the queue when the session ends
         execution = Execution(hand_over, self._push)
         self._idle.clear()
+        # Not begun, it went back to the queue, and is dispatched again as the same attempt.
+        self.release(execution.command.key)
         self._running[execution.command.key] = execution, asyncio.create_task(self._run(execution))
 
     def cancel(self, key: AttemptKey) -> None:
@@ -290,7 +292,9 @@ class DialledLink:
         except NotSent:
             pass
         finally:
-            del self._running[execution.command.key]
+            key = execution.command.key
+            if key in self._running and self._running[key][0] is execution:
+                del self._running[key]
             if not self._running:
                 self._idle.set()
 
