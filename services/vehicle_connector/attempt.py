@@ -29,6 +29,9 @@ from vehicle_links.vehicle_link import (
 
 _log = get_logger(__name__)
 
+# How long a command may wait at its link. The command service counts the timeout from the claim: less than it waits
+# beyond that (deadline_grace_seconds), so that the vehicle has all of the timeout.
+HAND_OVER_SECONDS = 9.0
 _FAILURES = (wire.Outcome.FAILED, wire.Outcome.TIMED_OUT, wire.Outcome.LOST)
 
 
@@ -146,7 +149,7 @@ class Attempt:
         """Queue it at the link, which asks `begin` when its turn comes; where that is too late it goes back."""
         self._link = link
         self._since = time.monotonic()
-        self._deadline.set(min(self._timeout, within_seconds))
+        self._deadline.set(min(self._timeout, within_seconds, HAND_OVER_SECONDS))
         link.execute(self)
 
     def begin(self) -> bool:

@@ -20,7 +20,7 @@ from vehicle_connector.vehicle_response import complaint_about
 from vehicle_links.vehicle_link import AttemptKey, End, Finished, Response, Update, VehicleCommand, VehicleLink
 
 # How long the vehicle may take to tell all values, and how old these may be when the command leaves. Together no more
-# than the command service waits after a deadline before it takes a connector for lost.
+# than any command may wait at its link (HAND_OVER_SECONDS).
 READING_SECONDS = 5.0
 FRESH_SECONDS = 4.0
 

@@ -11,6 +11,7 @@ from tests.unit.vehicle_connector.conftest import World, Worlds
 from tests.unit.vehicle_connector.fake_command_service import FakeCommandService, dispatched_command
 from tests.unit.vehicle_connector.ids import C1, C2, C3, command_id
 from tests.unit.vehicle_connector.scripted_vehicle import VIN, finished, hello, response
+from vehicle_connector import attempt
 from vehicle_connector.executor import Executor
 
 
@@ -193,6 +194,31 @@ async def test_a_vehicle_is_not_handed_more_than_it_can_hold(world: World) -> No
     assert vehicle.handed == [C1]
     await vehicle.finish(C1, 1)
     await until(lambda: vehicle.handed == [C1, C2])
+
+
+async def test_what_waits_for_room_goes_back_before_the_service_gives_it_up_and_comes_again_as_the_same_attempt(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when its own timeout is over: the service counts that from the claim, the vehicle from the hand-over."""
+    vehicle = await world.vehicle(hello(max_commands=1))
+    await world.dispatch.command(C1, VIN)
+    await until(lambda: vehicle.handed == [C1])
+    with monkeypatch.context() as impatient:
+        impatient.setattr(attempt, "HAND_OVER_SECONDS", 0.05)
+        await world.dispatch.command(C2, VIN, timeout_ms=600_000)
+        await until(lambda: world.service.outcome(C2))
+    outcome = world.service.outcome(C2)
+    assert outcome is not None
+    assert (outcome.kind, outcome.code, outcome.dispatch_number) == (Outcome.NOT_HANDED_OVER, "VEHICLE_BUSY", 1)
+    world.service.recorded.clear()
+    await world.dispatch.command(C2, VIN, timeout_ms=600_000, dispatch_number=2)
+    await until(lambda: len(world.service.claims) == 3)
+    await vehicle.finish(C1, 1)
+    await until(lambda: vehicle.handed == [C1, C2])
+    assert (vehicle.executes[1].attempt, vehicle.executes[1].timeout_ms) == (1, 600_000)
+    await vehicle.finish(C2, 1)
+    await until(lambda: C2 in vehicle.closed)
+    assert world.service.results(C2)[-1].outcome.kind == Outcome.COMPLETED
 
 
 async def test_a_slow_command_does_not_hold_up_the_others_of_its_session(world: World) -> None:
