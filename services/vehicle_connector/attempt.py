@@ -4,10 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from enum import Enum
-from functools import lru_cache
 from typing import Protocol
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Histogram
 
 from service_kit.logging import command_context, get_logger
 from service_kit.tracing import ActiveSpan, is_sampled
@@ -32,17 +31,11 @@ _log = get_logger(__name__)
 # How long a command may wait at its link. The command service counts the timeout from the claim: less than it waits
 # beyond that (deadline_grace_seconds), so that the vehicle has all of the timeout.
 HAND_OVER_SECONDS = 9.0
+# How long a vehicle that had to wait for credit until its time was over may take for the rest: as the command service
+# gives one that comes back.
+_CATCH_UP_SECONDS = 10.0
+
 _FAILURES = (wire.Outcome.FAILED, wire.Outcome.TIMED_OUT, wire.Outcome.LOST)
-
-
-@lru_cache
-def _outcomes_of(link: str, kind: "wire.Outcome.Kind.ValueType") -> Counter:
-    return metrics.OUTCOMES.labels(link, wire.Outcome.Kind.Name(kind).lower())
-
-
-for _kind in wire.Outcome.Kind.values():
-    if _kind:  # they begin with 0: to Prometheus, from nothing to 1 is no increase
-        _outcomes_of("session", _kind)
 
 
 class Phase(Enum):
@@ -237,6 +230,7 @@ class Attempt:
         self._connector.let_go_of(self.buffer.skip_to(take_up.next_number))
         if take_up.cancel_requested and not self.cancel_requested:
             self.cancel()
+        self._grant_credit()
 
     def acknowledge(self, number: int, closed: bool) -> None:
         self._connector.let_go_of(self.buffer.acknowledge(number))
@@ -308,7 +302,8 @@ class Attempt:
         if self.phase is Phase.WAITING:
             self.not_handed_over("VEHICLE_BUSY", "The vehicle took no new command in time.")
         elif self.phase is Phase.RUNNING:
-            self._time_out()
+            if self._expected <= self._allowed:  # else it waits for credit, not we for it
+                self._time_out()
         elif self.phase is Phase.SUSPENDED and self.buffer:
             self._deadline.set(self._connector.suspended_seconds)
         else:  # long since suspended or overdue
@@ -325,7 +320,7 @@ class Attempt:
 
     def _conclude(self, outcome: wire.Outcome) -> None:
         self._emit_outcome(outcome)
-        _outcomes_of(self._link.kind if self._link else "none", outcome.kind).inc()
+        metrics.outcomes_of(self._link.kind if self._link else "none", outcome.kind).inc()
         if self.phase is Phase.RUNNING:
             self._stage_over(metrics.VEHICLE)
         else:
@@ -388,6 +383,14 @@ class Attempt:
         if allowed - self._allowed >= self._connector.window // 2:
             self._allowed = allowed
             self._link.grant(self.key, recorded, allowed)
+            if not self._deadline.is_set:
+                self._catch_up()
+
+    def _catch_up(self) -> None:
+        seconds = self._timeout if self._stream_seconds else min(self._timeout, _CATCH_UP_SECONDS)
+        self._deadline.set(seconds)
+        if self._last_moment:
+            self._last_moment = max(self._last_moment, asyncio.get_running_loop().time() + seconds)
 
     def _update_number(self, result_number: int) -> int:
         """The vehicle's number for a result: after a timeout they are one apart."""

@@ -14,6 +14,10 @@ class Deadline:
         self._at = self._handle_at = 0.0
         self._handle: asyncio.TimerHandle | None = None
 
+    @property
+    def is_set(self) -> bool:
+        return self._handle is not None
+
     def set(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         self._at = loop.time() + seconds

@@ -1,11 +1,13 @@
 """Metrics of the vehicle connector."""
 
 from collections.abc import Callable, Sized
+from functools import lru_cache
 from typing import Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from service_kit.metrics import CALL_DURATION_BUCKETS, COMMAND_DURATION_BUCKETS
+from sovd_protos.connector.v1 import connector_pb2 as wire
 
 VEHICLES_CONNECTED = Gauge("sovd_vehicles_connected", "Vehicles with an open session at this connector.")
 COMMANDS_IN_FLIGHT = Gauge(
@@ -36,6 +38,16 @@ SESSIONS_ENDED = Counter("sovd_connector_sessions_ended", "Sessions that ended, 
 # They begin with 0: to Prometheus, from nothing to 1 is no increase.
 for _reason in ("closed", "draining", "heartbeat_lost", "superseded"):
     SESSIONS_ENDED.labels(_reason)
+
+
+@lru_cache
+def outcomes_of(link: str, kind: "wire.Outcome.Kind.ValueType") -> Counter:
+    return OUTCOMES.labels(link, wire.Outcome.Kind.Name(kind).lower())
+
+
+for _kind in wire.Outcome.Kind.values():
+    if _kind:
+        outcomes_of("session", _kind)
 
 
 class Commands(Protocol):

@@ -75,6 +75,25 @@ async def test_during_an_outage_the_vehicle_is_slowed_down_and_nothing_is_droppe
         assert len(world.service.results(C1)) == 6
 
 
+async def test_a_vehicle_whose_credit_was_used_up_gets_more_where_only_the_acknowledgements_were_lost(
+    worlds: Worlds,
+) -> None:
+    async with worlds(result_window=4) as world:
+        vehicle = await _handed_over(world, C1)
+        world.service.recording = False
+        await vehicle.update(*[response(C1, number) for number in range(1, 5)])
+        await until(lambda: len(world.service.arrived) == 4)
+        await _away(world)
+        world.service.recorded[C1, 1] = world.service.arrived[:]
+        world.service.recording = True
+        await _back(world)
+        await until(lambda: vehicle.credits)
+        assert (vehicle.credits[-1].recorded, vehicle.credits[-1].allowed) == (4, 8)
+        await vehicle.update(response(C1, 5), finished(C1, 6))
+        await until(lambda: C1 in vehicle.closed)
+        assert len(world.service.results(C1)) == 6
+
+
 async def test_a_claim_without_an_answer_is_asked_again_on_the_next_stream(worlds: Worlds) -> None:
     service = FakeCommandService(granting=False)
     async with worlds(service) as world:
