@@ -46,7 +46,7 @@ def outcomes_of(link: str, kind: "wire.Outcome.Kind.ValueType") -> Counter:
 
 
 for _kind in wire.Outcome.Kind.values():
-    if _kind:
+    if _kind:  # they begin with 0: to Prometheus, from nothing to 1 is no increase
         outcomes_of("session", _kind)
 
 
