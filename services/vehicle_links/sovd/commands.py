@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from urllib.parse import quote
 
+from service_kit.logging import get_logger
 from service_kit.uds import is_functional
 from service_kit.uds.dtc import STATUS_BITS
-from vehicle_links.dialled import CommandFailed, Execution, Stopped
+from vehicle_links.dialled import CommandFailed, Execution, FateUnknown, Stopped
 from vehicle_links.sovd.codec import (
     Object,
     check,
@@ -31,6 +32,8 @@ from vehicle_links.sovd.directory import Component, Directory
 from vehicle_links.sovd.http import Answer, BadAnswer, SovdHttp
 from vehicle_links.sovd.locks import Locks
 from vehicle_links.sovd.streams import stream_data
+
+_log = get_logger(__name__)
 
 _ASK_SECONDS = 10.0
 _FIRST_POLL_SECONDS = 0.1
@@ -134,22 +137,41 @@ class SovdCommands:
     # --- operations
 
     async def follow(self, execution: Execution, path: str, answer: Answer, told: Object) -> Object:
-        """Polls a started execution until it has ended, is stopped as asked, or the time is nearly over."""
-        pause = _FIRST_POLL_SECONDS
-        state = answer
+        """Polls a started execution until it has ended, is stopped as asked, or the time is nearly over. A server that
+        refuses to tell of it or to stop it has not ended it: it is polled on. Raises FateUnknown when the last poll was
+        refused."""
+        pause, refused = _FIRST_POLL_SECONDS, ""
+        state, stop_requested = answer, execution.stop_requested
         while _is_running(state):
             seconds = min(pause, execution.seconds_left - _MARGIN_SECONDS)
             if seconds <= 0:
+                if refused:
+                    raise FateUnknown(f"{told['name']} was started, its state is not told: {refused}")
                 return execution_response(object_of(state), "running")
-            if await _requested(execution.stop_requested, seconds):
-                await self.call(execution, "DELETE", path, f"stopping {told['name']}")
-                raise Stopped
+            if await _requested(stop_requested, seconds):
+                await self._stop(execution, path, told)
+                stop_requested = asyncio.Event()  # it is not asked again
             pause = min(pause * 2, _LONGEST_POLL_SECONDS)
-            state = await self.call(execution, "GET", path, f"execution of {told['name']}")
+            try:
+                state = await self.call(execution, "GET", path, f"execution of {told['name']}")
+                refused = ""
+            except CommandFailed as failure:
+                if failure.nrc:
+                    raise
+                refused = failure.message
         ended = object_of(state)
         if text_of(ended, "status") == "failed" or ended.get("error"):
             raise failure_of(ended.get("error"), f"{told['name']} has failed")
         return execution_response(ended, "completed")
+
+    async def _stop(self, execution: Execution, path: str, told: Object) -> None:
+        """Raises Stopped; returns when that is refused: then it runs on."""
+        try:
+            await self.call(execution, "DELETE", path, f"stopping {told['name']}")
+        except CommandFailed as refused:
+            _log.info("stop_refused", reason=refused.message[:200])
+        else:
+            raise Stopped
 
     def remember(self, operation: str, execution_id: str) -> None:
         self._executions[operation] = execution_id
