@@ -46,6 +46,8 @@ _RESETS = {"hard": "hardreset", "keyOffOn": "keyoffonreset", "soft": "softreset"
 _RESET_OPERATIONS = ("ecureset", "reset")
 # To a functional address an ECU does not answer with these (ISO 14229-1, 8.7.3).
 _NOT_SAID_TO_ALL = frozenset((0x11, 0x12, 0x31, 0x7E, 0x7F))
+# The same in SOVD's words.
+_HAS_NO_SUCH_THING = ("NOT_FOUND_ON_VEHICLE", "UNSUPPORTED_COMMAND", "DTC_NOT_STORED")
 
 
 class SovdCommands:
@@ -91,25 +93,31 @@ class SovdCommands:
         return self._locks.held(component)
 
     async def _ask_each(self, handler: "_Handler", execution: Execution, address: int) -> int:
-        """Returns how many responses there were."""
+        """Returns how many responses there were. What one component refuses is raised after all were asked."""
         if not is_functional(address):
             return await handler(self, execution, await self.directory.component(address))
-        refusal = CommandFailed("ECU_NOT_REACHABLE", "no component answers to that")
+        nobody = CommandFailed("ECU_NOT_REACHABLE", "no component answers to that")
         nonsense: BadAnswer | None = None
+        refusals: list[CommandFailed] = []
         answered, count = False, 0
         for component in await self.directory.components():
             try:
                 count += await handler(self, execution, component)
                 answered = True
             except CommandFailed as failure:
-                if failure.nrc not in _NOT_SAID_TO_ALL:
-                    refusal = failure
+                if failure.code in _HAS_NO_SUCH_THING:
+                    nobody = failure
+                elif failure.nrc not in _NOT_SAID_TO_ALL:
+                    refusals.append(CommandFailed(failure.code, f"{component.name}: {failure.message}", failure.nrc))
             except BadAnswer as bad:
                 nonsense = nonsense or BadAnswer(f"that of {component.name} {bad.reason}", bad.raw)
         if nonsense is not None:
             raise nonsense
+        if refusals:
+            reasons = "; ".join(refusal.message for refusal in refusals)
+            raise CommandFailed(refusals[0].code, reasons, refusals[0].nrc)
         if not answered:
-            raise refusal
+            raise nobody
         return count
 
     async def prepare(self, component: Component) -> None:
