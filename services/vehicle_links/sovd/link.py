@@ -132,37 +132,49 @@ class SovdConnection:
     async def _run(self, execution: Execution) -> None:
         """As long as nothing of it is sent, a connection that breaks (an idle one that was just closed) is no reason
         to give up: it is tried once more."""
-        run = self._until_stopped if execution.command.repeatable else self._ask
         try:
-            await run(execution)
+            await self._while_it_lasts(execution)
         except ConnectionLost:
             if execution.begun:
                 raise
             try:
-                await run(execution)
+                await self._while_it_lasts(execution)
             except ConnectionLost as lost:
                 if execution.begun:
                     raise
                 self._break(str(lost))
                 raise NotSent from lost
 
-    async def _until_stopped(self, execution: Execution) -> None:
-        """What changes nothing is simply left off; also when the vehicle is gone: others wait for the next link."""
+    async def _while_it_lasts(self, execution: Execution) -> None:
+        """From a vehicle that is gone nothing is awaited: others wait for the next link. What changes nothing is simply
+        left off when that is asked; a change says itself whether it has stopped."""
         running = asyncio.ensure_future(self._ask(execution))
         stopping = asyncio.ensure_future(execution.stop_requested.wait())
+        gone = asyncio.ensure_future(self._gone())
+        ends: tuple[asyncio.Future[Any], ...] = (running, gone)
+        if execution.command.repeatable:
+            ends = (running, stopping, self._broken)
         try:
-            await asyncio.wait((running, stopping, self._broken), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 running.result()
-            elif stopping.done():
+            elif stopping in ends and stopping.done():
                 raise Stopped
             else:
                 raise ConnectionLost(self._broken.result())
         finally:
             stopping.cancel()
+            gone.cancel()
             if not running.done():
                 running.cancel()
                 await asyncio.wait((running,))
+
+    async def _gone(self) -> None:
+        """Returns when the link is broken and the vehicle silent. That another command could not be sent, which breaks
+        the link too, says nothing of a change that is under way on a connection of its own."""
+        await asyncio.shield(self._broken)
+        while await self._speaks():  # noqa: ASYNC110 (it is the vehicle that is asked)
+            await asyncio.sleep(self._alive_seconds)
 
     async def _ask(self, execution: Execution) -> None:
         if execution.command.command_name == scan.COMMAND_NAME:

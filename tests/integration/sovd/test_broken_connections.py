@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.integration.sovd.bench import Attempt, Bench, address_of, bench_of, executed, linked, served
-from tests.integration.sovd.fake_server import fake_server
+from tests.integration.sovd.fake_server import ECM, Reply, fake_server
 from tests.integration.sovd.meddler import Meddler, Meddling, meddled
 from tests.support.waiting import until
 from vehicle_links.sovd.http import ConnectionLost, SovdHttp
@@ -20,6 +20,9 @@ START = ("RoutineControl", {"routineId": "0x0203", "action": "start"})
 # How a command may end whose connection broke; "lost" becomes OUTCOME_UNKNOWN, or a second try if it may be repeated.
 DONE, LOST = ("completed", ""), ("lost", "VEHICLE_CONNECTION_LOST")
 UNREADABLE = ("failed", "BAD_VEHICLE_RESPONSE")
+EXECUTIONS = f"{ECM}/operations/0x0203/executions"
+# The request that stays without an answer.
+CHANGES = [("PUT", f"{ECM}/data/0x2001", WRITE), ("POST", EXECUTIONS, START), ("GET", f"{EXECUTIONS}/e1", START)]
 
 
 @pytest.fixture
@@ -143,6 +146,49 @@ async def test_what_reads_does_not_keep_a_link_that_is_broken(ledger: Path) -> N
         async with asyncio.timeout(10):
             await lasting
         assert (attempt.begun, silent.outcome) == (0, LOST)
+
+
+@pytest.mark.parametrize(("method", "path", "command"), CHANGES)
+async def test_a_change_does_not_keep_a_link_to_a_vehicle_that_went_silent(
+    method: str, path: str, command: tuple[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its power is cut: the connection stands as far as anyone can tell, and no answer will ever come."""
+    monkeypatch.setattr("vehicle_links.sovd.link._ASK_SECONDS", 0.3)
+    silence = Reply(raw=b"")
+    answers: dict[tuple[str, str], Any] = {("POST", EXECUTIONS): Reply(202, {"id": "e1"}), (method, path): silence}
+    async with fake_server(answers) as server, linked(server.address, alive_seconds=0.1) as bench:
+        lasting = asyncio.create_task(bench.link.lasts())
+        attempt = bench.start(command[0], timeout_ms=60_000, **command[1])
+        await until(lambda: server.asked(method, path))
+        server.answers["GET", "/components"] = silence
+        async with asyncio.timeout(20):
+            await lasting
+        assert attempt.outcome == LOST
+        assert len(server.asked(method, path)) == 1
+
+
+async def test_a_change_under_way_outlasts_a_link_that_another_command_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vehicle_links.sovd.locks._ASK_SECONDS", 0.1)
+    tcm = {"id": "tcm", "name": "TCM", "variant": {"logical_address": "0x18"}, "locks": "locks"}
+    answers: dict[tuple[str, str], Any] = {
+        ("GET", "/components"): {"items": [{"id": "ecm", "name": "ECM"}, {"id": "tcm", "name": "TCM"}]},
+        ("GET", "/components/tcm"): tcm,
+        ("POST", "/components/tcm/locks"): Reply(raw=b""),
+        ("POST", EXECUTIONS): Reply(202, {"id": "e1"}),
+        ("GET", f"{EXECUTIONS}/e1"): Reply(202, {"status": "running"}),
+    }
+    async with fake_server(answers) as server, linked(server.address, alive_seconds=60) as bench:
+        lasting = asyncio.create_task(bench.link.lasts())
+        routine = bench.start("RoutineControl", routineId="0x0203", action="start")
+        await until(lambda: routine.responses)
+        asked = len(server.asked("GET", "/components"))
+        not_sent = bench.start("ClearDTC", ecuAddress="0x18")
+        await until(lambda: len(server.asked("GET", "/components")) > asked, 10)
+        server.answers["GET", f"{EXECUTIONS}/e1"] = {"status": "completed"}
+        async with asyncio.timeout(20):
+            await lasting
+        assert (not_sent.begun, not_sent.finished) == (0, None)
+        assert routine.outcome == DONE
 
 
 async def test_a_connection_that_was_just_closed_is_no_reason_to_give_up(ledger: Path) -> None:
