@@ -101,6 +101,12 @@ _ADDRESS_COUNT = {
     "description": "How many addresses are asked from there on, 256 unless given",
     "examples": [256],
 }
+_INTERVAL = {
+    "type": "integer",
+    "minimum": 10,
+    "maximum": 60_000,
+    "description": "Less than the timeout, which for a stream is the longest gap between two answers",
+}
 _ECU_FOUND = _object({"ecuAddress": _TEXT}, dict.fromkeys(FACTS, _TEXT), closed=False)
 
 
@@ -216,7 +222,7 @@ _TYPES = (
             {
                 "ecuAddress": _ECU,
                 "dataIds": {"type": "array", "items": _DATA_ID, "minItems": 1, "maxItems": 32, "uniqueItems": True},
-                "interval_ms": {"type": "integer", "minimum": 10, "maximum": 60_000},
+                "interval_ms": _INTERVAL,
                 "duration_s": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_STREAM_SECONDS},
             }
         ),

@@ -36,6 +36,23 @@ def valid_parameters(command_type: CommandType, parameters_json: str) -> Mapping
     return _remembered(command_type.name, parameters_json)
 
 
+def check_pace(command_type: CommandType, parameters: Mapping[str, Any], timeout_seconds: int) -> None:
+    """The timeout of a stream is the longest gap between two answers: at a longer interval each attempt would time out.
+    `parameters` are valid. Raises InvalidInput INVALID_PARAMETERS."""
+    interval_ms = parameters.get("interval_ms", 0)
+    if interval_ms >= timeout_seconds * 1000:
+        problem = (
+            f"{interval_ms} is not less than the timeout of {timeout_seconds} s, the longest gap between two answers; "
+            f"allowed: less than {timeout_seconds * 1000}, or a longer timeout"
+        )
+        raise _invalid(command_type.name, [{"field": "command_params.interval_ms", "problem": problem}])
+
+
+def _invalid(command_name: str, problems: list[dict[str, str]]) -> InvalidInput:
+    text = "; ".join(f"{problem['field']}: {problem['problem']}" for problem in problems)
+    return InvalidInput("INVALID_PARAMETERS", f"{command_name}: {text}", {"errors": problems})
+
+
 def _validate(command_name: str, parameters_json: str) -> Mapping[str, Any]:
     try:
         parameters = json.loads(parameters_json or "{}")
@@ -43,9 +60,7 @@ def _validate(command_name: str, parameters_json: str) -> Mapping[str, Any]:
         raise InvalidInput("INVALID_PARAMETERS", f"command_params is not JSON: {error}") from None
     errors = sorted(_VALIDATORS[command_name].iter_errors(parameters), key=lambda error: list(map(str, error.path)))
     if errors:
-        problems = [{"field": _field(error), "problem": _explain(error)} for error in errors]
-        text = "; ".join(f"{problem['field']}: {problem['problem']}" for problem in problems)
-        raise InvalidInput("INVALID_PARAMETERS", f"{command_name}: {text}", {"errors": problems})
+        raise _invalid(command_name, [{"field": _field(error), "problem": _explain(error)} for error in errors])
     return MappingProxyType(dict(parameters))
 
 

@@ -18,7 +18,7 @@ from command_service.use_cases.aftermath import Aftermath, Announcer, DispatchWa
 from command_service.use_cases.audit_entries import about_vehicle, command_submitted
 from command_service.use_cases.limits import Limits
 from command_service.use_cases.lock_vehicles import vehicle_locked
-from command_service.use_cases.parameter_validation import command_type_named, valid_parameters
+from command_service.use_cases.parameter_validation import check_pace, command_type_named, valid_parameters
 from command_service.use_cases.ports import AlreadyStored, IdempotencyRecord, Overtaken, Queues, Storage, UnitOfWork
 from command_service.use_cases.submission_batch import Accepted, Checked, Submission, SubmissionBatch, key_conflict
 from service_kit.errors import Conflict, Forbidden, InvalidInput, LimitExceeded, NotFound, ServiceError
@@ -76,17 +76,19 @@ class SubmitCommands:
         parameters = valid_parameters(command_type, submission.command_params)
         limits = self._limits
         _within("priority", submission.priority, 0, -limits.max_priority, limits.max_priority)
+        timeout_seconds = _within(
+            "timeout_seconds",
+            submission.timeout_seconds,
+            command_type.default_timeout_seconds,
+            1,
+            limits.max_timeout_seconds,
+        )
+        check_pace(command_type, parameters, timeout_seconds)
         return Checked(
             submission,
             command_type,
             parameters,
-            _within(
-                "timeout_seconds",
-                submission.timeout_seconds,
-                command_type.default_timeout_seconds,
-                1,
-                limits.max_timeout_seconds,
-            ),
+            timeout_seconds,
             _within(
                 "expires_in_seconds",
                 submission.expires_in_seconds,

@@ -62,7 +62,9 @@ class NewCommand(ApiModel):
     command_name: CommandName
     command_params: dict[str, Any] = Field(description="As the command type's JSON Schema says.")
     timeout_seconds: Annotated[int, Field(ge=1, le=600)] | None = Field(
-        None, description="For the vehicle's answer, from the hand-over on. Default: the command type's."
+        None,
+        description="For the vehicle's answer, from the hand-over on; of a stream, between two answers. "
+        "Default: the command type's.",
     )
     expires_in_seconds: Annotated[int, Field(ge=1, le=30 * 86_400)] | None = Field(
         None, description="The command does not run after this. Default: 900."

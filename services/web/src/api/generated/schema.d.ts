@@ -3192,7 +3192,7 @@ export interface operations {
                     priority?: number;
                     /**
                      * Timeout Seconds
-                     * @description For the vehicle's answer, from the hand-over on. Default: the command type's.
+                     * @description For the vehicle's answer, from the hand-over on; of a stream, between two answers. Default: the command type's.
                      */
                     timeout_seconds?: number | null;
                     /**
