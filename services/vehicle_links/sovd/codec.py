@@ -374,7 +374,7 @@ class EventLines:
         name, _, value = line.partition(b":")
         if name != b"data":
             return
-        self._size += len(value)
+        self._size += len(line) + 1  # also an empty one takes memory
         if self._size > self._most_bytes:
             raise BadAnswer("an event without end", b"\n".join(self._data))
         self._data.append(value.removeprefix(b" "))

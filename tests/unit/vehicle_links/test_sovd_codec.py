@@ -168,7 +168,9 @@ def test_an_event_without_end_is_refused() -> None:
     with pytest.raises(BadAnswer):
         EventLines(10).feed(b"data: " + b"x" * 20)
     with pytest.raises(BadAnswer):
-        EventLines(10).feed(b"data: 12345678\ndata: 12345678\n")
+        EventLines(20).feed(b"data: 12345678\ndata: 12345678\n")
+    with pytest.raises(BadAnswer):
+        EventLines(1000).feed(b"data:\n" * 200)
 
 
 @fuzz
