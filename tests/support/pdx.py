@@ -36,10 +36,11 @@ def write_pdx(
     name: str = "",
     address: int | None = None,
     dtc_text: str = "{}",
+    dtc_bits: int = 24,
     variants: Iterable[tuple[str, str]] = (),
 ) -> Path:
     """Describes the ECU. `address`: with its DoIP address; `variants`: (short name, part number known by)."""
-    layer = _Layer(ecu_type, name or ecu_type.name, dtc_text)
+    layer = _Layer(ecu_type, name or ecu_type.name, dtc_text, dtc_bits)
     with ZipFile(path, "w") as pdx:
         pdx.writestr("index.xml", f"<CATALOG><SHORT-NAME>{path.stem}</SHORT-NAME></CATALOG>")
         pdx.writestr(f"{DOIP_SUBSET}.odx-cs", _ODX.format(_COMPARAMS))
@@ -49,10 +50,11 @@ def write_pdx(
 
 
 class _Layer:
-    def __init__(self, ecu_type: EcuType, name: str, dtc_text: str) -> None:
+    def __init__(self, ecu_type: EcuType, name: str, dtc_text: str, dtc_bits: int) -> None:
         self._type = ecu_type
         self._name = name
         self._dtc_text = dtc_text
+        self._dtc_bits = dtc_bits
         self._data = [*ecu_type.data.values(), *IDENTIFICATION.values()]
 
     def container(self, address: int | None, variants: list[tuple[str, str]]) -> str:
@@ -90,7 +92,7 @@ class _Layer:
             for fault in self._type.faults
         )
         return (
-            f'<DTC-DOP ID="DTCS"><SHORT-NAME>DTCS</SHORT-NAME>{_CODED.format(24)}'
+            f'<DTC-DOP ID="DTCS"><SHORT-NAME>DTCS</SHORT-NAME>{_CODED.format(self._dtc_bits)}'
             f'<PHYSICAL-TYPE BASE-DATA-TYPE="A_UINT32"/>{_IDENTICAL}<DTCS>{dtcs}</DTCS></DTC-DOP>'
         )
 

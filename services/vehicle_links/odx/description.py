@@ -24,6 +24,7 @@ from vehicle_links.doip.decoding import Json
 
 _READ_DATA = 0x22
 _POSITIVE = 0x40
+_BITS_WITHOUT_TYPE = 16
 # Of an answer 0x59 0x06: services, DTC, status, and the number of the record.
 _RECORD_HEAD = 7
 # What a response says of the request, or of nothing.
@@ -44,11 +45,16 @@ class EcuDescription:
 
     def __init__(self, layer: DiagLayer) -> None:
         self._services = _by_service_byte(layer.services)
-        self._faults = {dtc.trouble_code: dtc for dop in layer.diag_data_dictionary_spec.dtc_dops for dtc in dop.dtcs}
+        self._faults: dict[int, DiagnosticTroubleCode] = {}
+        self._faults_of_any_type: dict[int, DiagnosticTroubleCode] = {}
+        for dop in layer.diag_data_dictionary_spec.dtc_dops:
+            two_bytes = dop.diag_coded_type.get_static_bit_length() == _BITS_WITHOUT_TYPE
+            known = self._faults_of_any_type if two_bytes else self._faults
+            known.update((dtc.trouble_code, dtc) for dtc in dop.dtcs)
 
     def fault(self, code: int) -> Json:
         """A file may know DTCs without their failure type byte."""
-        dtc = self._faults.get(code) or self._faults.get(code >> 8)
+        dtc = self._faults.get(code) or self._faults_of_any_type.get(code >> 8)
         if dtc is None:
             return {}
         said: Json = {"fault_name": str(dtc.text or dtc.long_name or dtc.short_name).strip()}

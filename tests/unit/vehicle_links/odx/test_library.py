@@ -162,12 +162,16 @@ async def test_files_are_parsed_once_per_content(tmp_path: Path, monkeypatch: py
     assert await described(made) is RAW
 
 
-async def test_a_code_without_failure_type_stands_for_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("bits", "described_codes"), [(16, (0x042011, 0x042099)), (24, (0x000420,))])
+async def test_a_code_of_two_bytes_stands_for_all_failure_types(
+    tmp_path: Path, bits: int, described_codes: tuple[int, ...]
+) -> None:
     faults = {replace(fault, code=fault.code >> 8): status for fault, status in ENGINE.faults.items()}
-    write_pdx(tmp_path / "engine.pdx", replace(ENGINE, faults=faults), address=0x10)
+    write_pdx(tmp_path / "engine.pdx", replace(ENGINE, faults=faults), address=0x10, dtc_bits=bits)
     description = await described(read(tmp_path))
-    assert text_of(description) == description.fault(0x042099)["fault_name"]
-    assert description.fault(0x123456) == {}
+    codes = (0x042011, 0x042099, 0x000420, 0x123456)
+    assert tuple(code for code in codes if description.fault(code)) == described_codes
+    assert len({description.fault(code)["fault_name"] for code in described_codes}) == 1
 
 
 def test_the_setting_names_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
