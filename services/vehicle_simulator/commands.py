@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service_kit.uds import is_functional
+from service_kit.uds import NOT_SAID_TO_ALL, is_functional
 from service_kit.uds.identification import FACTS
 from vehicle_simulator.data_identifiers import data_json, to_json
 from vehicle_simulator.ecus import ENGINE_ADDRESS, Ecu, VehicleModel
 from vehicle_simulator.failures import (
-    NOT_SAID_TO_ALL,
     SUB_FUNCTION_NOT_SUPPORTED,
     CommandFailed,
     negative_response,

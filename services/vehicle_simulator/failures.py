@@ -8,9 +8,6 @@ CONDITIONS_NOT_CORRECT = 0x22
 REQUEST_SEQUENCE_ERROR = 0x24
 REQUEST_OUT_OF_RANGE = 0x31
 
-# To a functional address an ECU does not answer with these (ISO 14229-1, 8.7.3).
-NOT_SAID_TO_ALL = frozenset((0x11, SUB_FUNCTION_NOT_SUPPORTED, REQUEST_OUT_OF_RANGE, 0x7E, 0x7F))
-
 
 class CommandFailed(Exception):
     """The command ends failed with this stable code; `nrc` is set when an ECU refused it."""

@@ -1,6 +1,8 @@
 """The vocabulary of UDS: negative response codes (ISO 14229-1:2020, Annex A) and who is addressed."""
 
 RESPONSE_PENDING = 0x78
+# What an ECU keeps to itself when all are asked: it is not concerned (ISO 14229-1:2020, 8.7.3).
+NOT_SAID_TO_ALL = frozenset((0x11, 0x12, 0x31, 0x7E, 0x7F))
 
 NRC_NAMES: dict[int, str] = {
     0x10: "generalReject",

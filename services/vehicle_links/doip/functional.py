@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from service_kit.uds import RESPONSE_PENDING, nrc_name
+from service_kit.uds import NOT_SAID_TO_ALL, RESPONSE_PENDING, nrc_name
 from vehicle_links.dialled import BadResponse, CommandFailed, Execution, NotSent, Stopped, TimedOut
 from vehicle_links.doip.commands import described, fault_count, responses_to, simple_request
 from vehicle_links.doip.decoding import Json
@@ -15,8 +15,6 @@ from vehicle_links.doip.entity import ACK_SECONDS, ConnectionLost, EntityConnect
 _WINDOW_SECONDS = 1.0
 # How often it is looked whether there is still time.
 _LOOK_SECONDS = 0.1
-# What an ECU that is not concerned keeps to itself when all are asked (ISO 14229-1, 7.5); some say it nevertheless.
-_NOT_CONCERNED = frozenset((0x11, 0x12, 0x31, 0x7E, 0x7F))
 
 
 async def run(connection: EntityConnection, address: int, ecus: Ecus, execution: Execution) -> None:
@@ -48,8 +46,8 @@ async def run(connection: EntityConnection, address: int, ecus: Ecus, execution:
 
 
 def _refused(nrcs: Mapping[int, int], answers: int) -> Mapping[int, int]:
-    """Of the NRCs by ECU those that count: of who is not concerned only when nobody is."""
-    concerned = {ecu: nrc for ecu, nrc in nrcs.items() if nrc not in _NOT_CONCERNED}
+    """Of the NRCs by ECU those that count. Some ECUs that are not concerned say so: it counts when nobody is."""
+    concerned = {ecu: nrc for ecu, nrc in nrcs.items() if nrc not in NOT_SAID_TO_ALL}
     return nrcs if not concerned and len(nrcs) == answers else concerned
 
 

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from urllib.parse import quote
 
 from service_kit.logging import get_logger
-from service_kit.uds import is_functional
+from service_kit.uds import NOT_SAID_TO_ALL, is_functional
 from service_kit.uds.dtc import STATUS_BITS
 from vehicle_links.dialled import CommandFailed, Execution, FateUnknown, Stopped
 from vehicle_links.sovd.codec import (
@@ -44,9 +44,7 @@ _MARGIN_SECONDS = 2.0
 _RESETS = {"hard": "hardreset", "keyOffOn": "keyoffonreset", "soft": "softreset"}
 # Resets were operations before there was a status resource (SOVD 1.0).
 _RESET_OPERATIONS = ("ecureset", "reset")
-# To a functional address an ECU does not answer with these (ISO 14229-1, 8.7.3).
-_NOT_SAID_TO_ALL = frozenset((0x11, 0x12, 0x31, 0x7E, 0x7F))
-# The same in SOVD's words.
+# What ECUs keep to themselves when all are asked (NOT_SAID_TO_ALL), in SOVD's words.
 _HAS_NO_SUCH_THING = ("NOT_FOUND_ON_VEHICLE", "UNSUPPORTED_COMMAND", "DTC_NOT_STORED")
 
 
@@ -107,7 +105,7 @@ class SovdCommands:
             except CommandFailed as failure:
                 if failure.code in _HAS_NO_SUCH_THING:
                     nobody = failure
-                elif failure.nrc not in _NOT_SAID_TO_ALL:
+                elif failure.nrc not in NOT_SAID_TO_ALL:
                     refusals.append(CommandFailed(failure.code, f"{component.name}: {failure.message}", failure.nrc))
             except BadAnswer as bad:
                 nonsense = nonsense or BadAnswer(f"that of {component.name} {bad.reason}", bad.raw)

@@ -151,14 +151,13 @@ class SovdConnection:
         running = asyncio.ensure_future(self._ask(execution))
         stopping = asyncio.ensure_future(execution.stop_requested.wait())
         gone = asyncio.ensure_future(self._gone())
-        ends: tuple[asyncio.Future[Any], ...] = (running, gone)
-        if execution.command.repeatable:
-            ends = (running, stopping, self._broken)
+        repeatable = execution.command.repeatable
+        ends = (running, stopping, self._broken) if repeatable else (running, gone)
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 running.result()
-            elif stopping in ends and stopping.done():
+            elif repeatable and stopping.done():
                 raise Stopped
             else:
                 raise ConnectionLost(self._broken.result())

@@ -9,11 +9,11 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from service_kit.uds import NOT_SAID_TO_ALL
 from vehicle_simulator.commands import RESET_TYPES
 from vehicle_simulator.ecus import ENGINE_ADDRESS, Ecu, VehicleModel
 from vehicle_simulator.failures import (
     INCORRECT_LENGTH_OR_FORMAT,
-    NOT_SAID_TO_ALL,
     REQUEST_OUT_OF_RANGE,
     REQUEST_SEQUENCE_ERROR,
     SUB_FUNCTION_NOT_SUPPORTED,
