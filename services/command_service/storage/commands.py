@@ -180,30 +180,36 @@ _blocked = or_(
         _other.c.exclusive,
     ),
 )
-_runnable = select(vehicles.c.vehicle_id).where(
+_reachable = and_(
     vehicles.c.connector_id.is_not(None),
     vehicles.c.connection_status == "online",
     vehicles.c.deleted_at.is_(None),
-    exists().where(
-        commands.c.vehicle_id == vehicles.c.vehicle_id,
-        is_pending,
-        commands.c.expires_at > db_now(),
-        ~_blocked,
-        or_(
-            commands.c.command_class == CommandClass.READ,
-            vehicles.c.lock_expires_at.is_(None),
-            vehicles.c.lock_expires_at <= db_now(),
-            vehicles.c.lock_owner_id == commands.c.user_id,
-        ),
+)
+_may_run = and_(
+    is_pending,
+    commands.c.expires_at > db_now(),
+    ~_blocked,
+    or_(
+        commands.c.command_class == CommandClass.READ,
+        vehicles.c.lock_expires_at.is_(None),
+        vehicles.c.lock_expires_at <= db_now(),
+        vehicles.c.lock_owner_id == commands.c.user_id,
     ),
 )
+_of_its_vehicle = commands.c.vehicle_id == vehicles.c.vehicle_id
 _BEFORE_ALL = str(UUID(int=0))
+# From what is open: in a large fleet that is little, and this is asked every second.
 _with_runnable_work = (
-    _runnable.where(vehicles.c.vehicle_id > bindparam("after", type_=UuidText()))
-    .order_by(vehicles.c.vehicle_id)
+    select(commands.c.vehicle_id)
+    .distinct()
+    .join(vehicles, _of_its_vehicle)
+    .where(commands.c.vehicle_id > bindparam("after", type_=UuidText()), _reachable, _may_run)
+    .order_by(commands.c.vehicle_id)
     .limit(_limit)
 )
-_runnable_among = _runnable.where(any_of(vehicles.c.vehicle_id, "ids"))
+_runnable_among = select(vehicles.c.vehicle_id).where(
+    any_of(vehicles.c.vehicle_id, "ids"), _reachable, exists().where(_of_its_vehicle, _may_run)
+)
 
 
 class SqlCommandRepository:
