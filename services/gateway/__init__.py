@@ -1,0 +1,1 @@
+import service_kit  # noqa: F401  # before gRPC is loaded
