@@ -73,6 +73,10 @@ class SubmissionBatch:
     def unanswered(self) -> list[tuple[int, Checked]]:
         return [(index, checked) for index, checked in self.open.items() if self.answers[index] is None]
 
+    def refused(self) -> list[int]:
+        """Of what is open."""
+        return [index for index in self.open if isinstance(self.answers[index], ServiceError)]
+
     def twin_of(self, index: int) -> int | None:
         """An admitted submission of the same batch with the same key."""
         key = self.open[index].submission.key

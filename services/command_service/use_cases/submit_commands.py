@@ -129,9 +129,9 @@ class SubmitCommands:
         await _answer_repeated_keys(uow, batch, batch.keyed())
         queues = await _queues(uow, vehicles.keys())
         self._admit(batch, vehicles, queues, now)
-        if batch.refusals:
-            # What was accepted before the vehicle was locked, and is sent again, is not refused.
-            await _answer_stored(uow, batch, list(batch.refusals))
+        if refused := batch.refused():
+            # What was accepted before, and is sent again, is not refused: it may itself have filled the queue.
+            await _answer_stored(uow, batch, refused)
         await _reserve_keys(uow, batch, now)
         return await self._store(uow, batch, vehicles, queues, now)
 

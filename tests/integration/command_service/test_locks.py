@@ -74,6 +74,11 @@ async def test_what_was_accepted_and_is_sent_again_is_not_refused(world: World, 
     assert not isinstance(again, ServiceError)
     assert again[0].command_id == submission.command_id
     assert "command.refused" not in [entry.action for entry in await _audit(storage, vehicle_id)]
+    await world.cancel(submission.command_id, ADMIN)
+    await world.vehicles.delete(ADMIN, vehicle_id)
+    (again,) = await world.submit_all([submission])
+    assert not isinstance(again, ServiceError)
+    assert again[0].command_id == submission.command_id
 
 
 async def test_its_story_in_the_audit_trail(world: World, storage: SqlStorage) -> None:

@@ -125,10 +125,11 @@ class TestSubmit:
         small = world.with_limits(max_pending_per_vehicle=2)
         vehicle_id = await world.vehicle()
         first = await small.submit(vehicle_id, idempotency_key="k", request_hash=b"1")
-        answers = await small.submit_all([a_submission(vehicle_id), a_submission(vehicle_id)])
+        answers = await small.submit_all([last := a_submission(vehicle_id), a_submission(vehicle_id)])
         assert isinstance(answers[1], LimitExceeded)
         assert answers[1].code == "VEHICLE_QUEUE_FULL"
         assert (await small.submit(vehicle_id, idempotency_key="k", request_hash=b"1")).command_id == first.command_id
+        assert (await small.submit_all([last]))[0] == answers[0]
 
 
 class TestDispatchOnAcceptance:
