@@ -2,6 +2,8 @@
 
 A response is written as head and body, a burst of WebSocket events one by one, and every write of its own costs the
 kernel, and wakes the client, as much as all of them together.
+
+A transport that is closed sends the rest first, and stays for as long as its client takes none of it: here it does not.
 """
 
 import asyncio
@@ -9,6 +11,10 @@ from typing import Any
 
 # A producer that never waits must meet the transport's flow control.
 _MOST_GATHERED_BYTES = 64 * 1024
+# For which the client of a connection that is being closed may take nothing of what is left. The system takes more only
+# when a third of its own buffer is free, which a slow client needs some seconds for; with the 40 s in which a
+# WebSocket's ping has to be answered, a socket ends within a minute, whatever its client does.
+STUCK_SECONDS = 15.0
 
 
 class GatheredWrites:
@@ -34,6 +40,14 @@ class GatheredWrites:
     def close(self) -> None:
         self._flush()
         self._transport.close()
+        self._give_up_when_stuck()
+
+    def _give_up_when_stuck(self, left_before: int = 0) -> None:
+        left = self._transport.get_write_buffer_size()
+        if left and left == left_before:
+            self._transport.abort()
+        elif left:
+            self._loop.call_later(STUCK_SECONDS, self._give_up_when_stuck, left)
 
     def _flush(self) -> None:
         if self._gathered:

@@ -14,6 +14,8 @@ from gateway.settings import GatewaySettings
 
 # Subscriptions and the like: what clients send over a WebSocket is small.
 WEBSOCKET_MAX_BYTES = 64 * 1024
+# Between two pings, and for the answer to one.
+WEBSOCKET_PING_SECONDS = 20.0
 KEEP_ALIVE_SECONDS = 75
 BACKLOG = 2048
 
@@ -39,6 +41,8 @@ class HttpServer:
                 ws="websockets-sansio",
                 ws_max_size=WEBSOCKET_MAX_BYTES,
                 ws_per_message_deflate=False,
+                ws_ping_interval=WEBSOCKET_PING_SECONDS,
+                ws_ping_timeout=WEBSOCKET_PING_SECONDS,
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -10,12 +10,12 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from gateway import gathered_writes, server, socket_talk
 from gateway import outlet as outlets
-from gateway import socket_talk
 from gateway.metrics import WEBSOCKETS_OPEN
 from sovd_protos.live.v1.live_pb2 import CommandEvent, VehicleEvents
 from tests.integration.gateway.small_gateway import SmallGateway, small_gateway
-from tests.support.waiting import until
+from tests.support.waiting import until, until_it
 from tests.unit.gateway.live_fakes import CHANNEL, COMMAND, RecordedCommand, check_whole, live, response, status
 
 OTHER = "01970c3a-6f2e-7d5a-8c1b-ffffffffffff"
@@ -300,6 +300,28 @@ async def test_a_slow_client_gets_everything_in_order(gateway: SmallGateway, mon
         events, close_code = await rest(socket)
     check_whole(events, responses=1000)
     assert close_code == 1000
+
+
+async def test_a_socket_ends_with_its_session_though_its_client_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "WEBSOCKET_PING_SECONDS", 0.2)
+    monkeypatch.setattr(gathered_writes, "STUCK_SECONDS", 0.2)
+    async with small_gateway() as gateway:
+        recorded = gateway.service.recorded[COMMAND] = RecordedCommand(page=20, padding="x" * 100_000)
+        recorded.record(*(response(number) for number in range(1, 401)))
+        open_before = WEBSOCKETS_OPEN._value.get()
+        address = gateway.websocket_url(f"/ws/responses/{COMMAND}?token={gateway.token()}")
+        socket = await connect(address, max_queue=1, ping_interval=None)
+        (connection,) = gateway.server._server.server_state.connections
+
+        async def is_stuck() -> bool:
+            unsent = connection.transport.get_write_buffer_size()
+            await asyncio.sleep(0.1)
+            return 0 < unsent == connection.transport.get_write_buffer_size()
+
+        await until_it(is_stuck)
+        await gateway.end_session("session-1")
+        await until(lambda: WEBSOCKETS_OPEN._value.get() == open_before)
+        socket.transport.abort()
 
 
 # Vehicles

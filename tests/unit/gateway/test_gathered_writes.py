@@ -2,19 +2,28 @@
 
 import asyncio
 
+import pytest
+
+from gateway import gathered_writes
 from gateway.gathered_writes import GatheredWrites
+from tests.support.waiting import until
 
 
 class RecordingTransport:
     def __init__(self) -> None:
         self.written: list[bytes] = []
         self.closed_after: list[bytes] | None = None
+        self.unsent = [5, 5]
+        self.aborted = False
 
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
     def get_write_buffer_size(self) -> int:
-        return 5
+        return self.unsent.pop(0)
+
+    def abort(self) -> None:
+        self.aborted = True
 
     def close(self) -> None:
         self.closed_after = list(self.written)
@@ -56,6 +65,19 @@ async def test_nothing_is_lost_when_the_connection_is_closed() -> None:
     assert transport.closed_after == [b"last words"]
     await asyncio.sleep(0)
     assert transport.written == [b"last words"]
+
+
+@pytest.mark.parametrize(("unsent", "aborted"), [([100, 90, 80, 80], True), ([100, 90, 0], False), ([0], False)])
+async def test_a_closed_connection_is_given_up_once_its_client_takes_nothing_more(
+    monkeypatch: pytest.MonkeyPatch, unsent: list[int], aborted: bool
+) -> None:
+    monkeypatch.setattr(gathered_writes, "STUCK_SECONDS", 0)
+    gathered, transport = gathering()
+    transport.unsent = unsent
+    gathered.close()
+    await until(lambda: not unsent)
+    await asyncio.sleep(0)
+    assert transport.aborted == aborted
 
 
 async def test_all_else_is_the_transports() -> None:
