@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import ip_network
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from limits import RateLimitItem
@@ -195,10 +195,11 @@ class RateLimits:
 
 
 def _network(address: str) -> str:
-    """Whoever has one IPv6 address has the 2^64 of its network."""
+    """Whoever has one IPv6 address has the 2^64 of its network; an IPv4 address in IPv6's clothes is just that one."""
     if ":" not in address:
         return address
     try:
-        return str(ip_network((address.partition("%")[0], 64), strict=False))
+        known = IPv6Address(address.partition("%")[0])
     except ValueError:
         return address
+    return str(known.ipv4_mapped or IPv6Network((int(known), 64), strict=False))

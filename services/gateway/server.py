@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -48,7 +49,7 @@ class HttpServer:
                 access_log=False,
                 server_header=False,
                 proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=list(settings.trusted_proxies),
+                forwarded_allow_ips=[*settings.trusted_proxies, *_mapped(settings.trusted_proxies)],
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=max(1, int(settings.drain_seconds)),
                 backlog=BACKLOG,
@@ -74,6 +75,14 @@ class HttpServer:
 
     async def close(self) -> None:
         self._socket.close()
+
+
+def _mapped(proxies: Iterable[str]) -> Iterator[str]:
+    """As a socket that serves IPv6 and IPv4 alike (HTTP_HOST ::) sees those that have IPv4 addresses."""
+    for proxy in proxies:
+        with contextlib.suppress(ValueError):
+            network = IPv4Network(proxy)
+            yield f"::ffff:{network.network_address}/{96 + network.prefixlen}"
 
 
 def _bind(host: str, port: int) -> socket.socket:

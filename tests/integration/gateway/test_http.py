@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from gateway import http_protocol
+from gateway.server import HttpServer
+from gateway.settings import GatewaySettings
 from service_kit.logging import configure_logging
 from tests.integration.gateway.conftest import PASSWORDS, Running, StartGateway, bearer, eventually
 from tests.integration.gateway.fake_command_service import FakeCommandService
@@ -141,6 +143,22 @@ async def test_only_a_trusted_proxy_says_who_is_behind_it(
     await gateway.client.post(LOGIN, json=body, headers={"X-Forwarded-For": "203.0.113.9"})
     await eventually(lambda: bool(command_service.audited("user.login")))
     assert command_service.audited("user.login")[0].remote_address == address
+
+
+@pytest.mark.parametrize("trusted", ["192.0.2.1", "192.0.2.0/24"])
+async def test_a_proxy_is_known_where_ipv4_comes_over_an_ipv6_socket(settings: dict[str, Any], trusted: str) -> None:
+    clients = []
+
+    async def asgi(scope: Any, *_: Any) -> None:
+        clients.append(scope["client"][0])
+
+    server = HttpServer(asgi, GatewaySettings(**settings | {"trusted_proxies": trusted}))
+    server._server.config.load()
+    for seen_as in ("::ffff:192.0.2.1", "::ffff:198.51.100.1"):
+        scope: Any = {"type": "http", "client": (seen_as, 4711), "headers": [(b"x-forwarded-for", b"203.0.113.9")]}
+        await server._server.config.loaded_app(scope, cast("Any", None), cast("Any", None))
+    await server.close()
+    assert clients == ["203.0.113.9", "::ffff:198.51.100.1"]
 
 
 async def test_documentation(gateway: Running) -> None:

@@ -101,6 +101,11 @@ async def test_an_ipv6_network_is_one_address(counter: CountingCounter) -> None:
                 await check(address)
         await check("not an address: at all")
         await check("192.0.2.1")
+        # As a socket, or a proxy, that serves both families has it.
+        await check("::ffff:192.0.2.2")
+        for address in ("::ffff:192.0.2.1", "::ffff:c000:202", "192.0.2.2"):
+            with pytest.raises(LimitExceeded):
+                await check(address)
     await limits.check_user("user-1")
 
 
