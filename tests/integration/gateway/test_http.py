@@ -102,6 +102,23 @@ async def test_a_head_that_does_not_come(gateway: Running, monkeypatch: pytest.M
     writer.close()
 
 
+async def test_a_body_that_does_not_come(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.2)
+    head = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    for rest in (
+        b"Content-Length: 100\r\n\r\n",
+        b"Content-Length: 100\r\n\r\n{",
+        b"Transfer-Encoding: chunked\r\n\r\n1\r\n{",
+    ):
+        assert await raw(gateway, head + rest) == b""
+    # A WebSocket has none.
+    address = f"ws://127.0.0.1:{gateway.gateway.port}/ws/events?token={(await gateway.log_in())['access_token']}"
+    async with connect(address) as websocket:
+        await asyncio.sleep(0.4)
+        await websocket.send('{"action":"ping"}')
+        assert await websocket.recv() == '{"event":"pong"}'
+
+
 async def test_headers_of_every_answer(gateway: Running) -> None:
     for path in ("/health/live", "/nowhere", "/api/v1/vehicles", "/openapi.json"):
         headers = (await gateway.client.get(path)).headers
