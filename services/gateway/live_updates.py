@@ -128,7 +128,7 @@ class LiveUpdates:
 
     async def reread_all(self) -> None:
         """One call for up to MAX_READ viewers."""
-        self.vehicles.settle()
+        self.vehicles.round_over()
         for command_id in [each.command_id for each in self._expected.values() if each.round_over()]:
             self.forget(command_id)
         for channel in list(self._channels.values()):

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from gateway import outlet as outlets
 from gateway.live_updates import LiveUpdates
 from gateway.outlet import Outlet
-from gateway.vehicle_feed import RESYNC
+from gateway.vehicle_feed import RESYNC, RESYNC_ROUNDS
 from service_kit.tracing import configure_tracing, enter_service, shutdown_tracing
 from sovd_protos.live.v1.live_pb2 import VehicleEvents
 from tests.unit.gateway.live_fakes import (
@@ -139,6 +139,28 @@ async def test_vehicles_are_subscribed_again_after_a_failure() -> None:
     await hub.reread_all()
     await settle()
     assert socket.sent == [RESYNC]
+    await hub.stop()
+
+
+async def test_while_live_events_are_away_vehicles_are_read_again_now_and_then() -> None:
+    live_events, early, late = HandLiveEvents(), SlowSocket(), SlowSocket()
+    hub = LiveUpdates(live_events, RecordedCommand().read)
+    hub.vehicles.open(Outlet(early))
+    await settle()
+    for _ in range(RESYNC_ROUNDS):
+        await hub.reread_all()
+    await settle()
+    assert early.sent == [RESYNC]  # nothing may have been missed
+    live_events.connected = False
+    for _ in range(2 * RESYNC_ROUNDS):
+        await hub.reread_all()
+    hub.vehicles.open(Outlet(late))
+    await settle()
+    assert (early.sent, late.sent) == ([RESYNC] * 3, [RESYNC])
+    live_events.connected = True
+    live_events.gap()
+    await settle()
+    assert (early.sent, late.sent) == ([RESYNC] * 4, [RESYNC] * 2)
     await hub.stop()
 
 
