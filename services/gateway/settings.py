@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from limits import RateLimitItem, parse
+from limits import RateLimitItem, parse, parse_many
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from service_kit.settings import (
@@ -23,9 +23,11 @@ WEB_DIRECTORY = "the directory of the built web interface"
 
 def _is_rate(value: str) -> str:
     try:
-        parse(value)
+        count = len(parse_many(value))
     except ValueError:
-        raise ValueError("must be a rate such as 600/minute") from None
+        count = 0
+    if count != 1:
+        raise ValueError("must be one rate such as 600/minute")
     return value
 
 

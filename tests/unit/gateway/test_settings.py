@@ -47,6 +47,7 @@ def test_lists_come_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("redis_url", "http://redis"),
         ("command_service_address", "command-service"),
         ("user_rate_limit", "now and then"),
+        ("login_rate_limit", "30/minute;100/hour"),
         ("access_token_seconds", 1),
         ("web_directory", "/proc"),
         ("initial_admin_password", SecretStr("admin")),
