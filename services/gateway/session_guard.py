@@ -32,6 +32,8 @@ class SessionGuard:
         self._clock = clock
         self._live_until: dict[str, float] = {}
         self._watchers: dict[str, set[OnEnd]] = {}
+        # Since the last check began: its answer may be older than that.
+        self._ended: set[str] = set()
         self._checks: Batcher[str, bool] = Batcher(self._check_batch)
         self._subscription: Subscription | None = None
 
@@ -83,7 +85,8 @@ class SessionGuard:
     async def _check_batch(self, sids: list[str]) -> list[bool]:
         # The clock is read before asking: the answer is as old as the question.
         until = self._clock() + CACHE_SECONDS
-        live = set(await self._find_live(set(sids)))
+        self._ended.clear()
+        live = set(await self._find_live(set(sids))) - self._ended
         for sid in sids:
             if sid in live:
                 self._live_until[sid] = until
@@ -98,6 +101,7 @@ class SessionGuard:
         self._live_until.clear()
 
     def _end(self, sid: str) -> None:
+        self._ended.add(sid)
         self._live_until.pop(sid, None)
         for on_end in self._watchers.pop(sid, set()):
             on_end()

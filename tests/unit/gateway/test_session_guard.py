@@ -119,6 +119,26 @@ async def test_the_end_is_announced_here_and_elsewhere(
     assert live_events.subscriptions == []
 
 
+async def test_an_answer_under_way_does_not_revive_what_ended_meanwhile(
+    guard: SessionGuard, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def slow(sids: Collection[str]) -> Collection[str]:
+        found = sessions.live & set(sids)
+        asked.set()
+        await answered.wait()
+        return found
+
+    monkeypatch.setattr(guard, "_find_live", slow)
+    check = asyncio.create_task(guard.is_live("a"))
+    await asked.wait()
+    await guard.announce_end(["a"])
+    answered.set()
+    assert not await check
+    assert not guard.is_known_live("a")
+
+
 async def test_a_hint_that_cannot_be_sent_harms_nobody(
     guard: SessionGuard, live_events: HandLiveEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
