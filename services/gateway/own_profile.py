@@ -80,9 +80,9 @@ def _place(cursor: str) -> Place | None:
         return None
     created_at, sid = decode_cursor(cursor, 2)
     try:
-        place = Place(datetime.fromisoformat(created_at), str(UUID(sid)))
-    except ValueError:
+        moment = datetime.fromisoformat(created_at)
+        if moment.tzinfo is None:
+            raise not_ours()
+        return Place(moment.astimezone(UTC), str(UUID(sid)))
+    except (ValueError, OverflowError):
         raise not_ours() from None
-    if place.created_at.tzinfo is None:
-        raise not_ours()
-    return place

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from command_service.domain.vehicle import Vehicle
@@ -15,7 +15,7 @@ def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time without its zone")
-    return moment
+    return moment.astimezone(UTC)
 
 
 def _year(text: str) -> int:
@@ -62,7 +62,7 @@ class VehicleOrder:
             return None
         try:
             return _READ.get(self.sort, str)(key[0]), key[1]
-        except ValueError:
+        except (ValueError, OverflowError):
             raise not_ours() from None
 
     @property

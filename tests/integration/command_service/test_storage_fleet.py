@@ -212,7 +212,13 @@ async def test_orders_that_there_are_not(world: World, sort: str) -> None:
 
 @pytest.mark.parametrize(
     ("sort", "key"),
-    [("year", "MMXXIV"), ("year", "9" * 20), ("last_seen_at", "yesterday"), ("last_seen_at", "2026-01-31T12:00:00")],
+    [
+        ("year", "MMXXIV"),
+        ("year", "9" * 20),
+        ("last_seen_at", "yesterday"),
+        ("last_seen_at", "2026-01-31T12:00:00"),
+        ("last_seen_at", "0001-01-01T00:00:00+14:00"),
+    ],
 )
 async def test_forged_places(world: World, sort: str, key: str) -> None:
     with pytest.raises(InvalidInput) as caught:

@@ -2,12 +2,13 @@
 
 import asyncio
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import jwt
 import pytest
 from websockets.asyncio.client import connect
 
+from gateway.cursors import encode_cursor
 from tests.integration.gateway.conftest import PASSWORDS, Running, StartGateway, bearer, eventually
 from tests.integration.gateway.fake_command_service import FakeCommandService
 from tests.integration.gateway.test_auth import LOGIN, me, refresh, refused
@@ -115,7 +116,10 @@ async def test_they_come_page_by_page(gateway: Running) -> None:
     assert seen == [sid_of(one) for one in reversed(tokens)]
 
 
-@pytest.mark.parametrize("cursor", ["forged", "WyJhIiwiYiJd", "WyIyMDI2LTAxLTMxIiwiYiJd"])
+_BEFORE_ALL_TIME = encode_cursor("0001-01-01T00:00:00+14:00", str(UUID(int=1)))
+
+
+@pytest.mark.parametrize("cursor", ["forged", "WyJhIiwiYiJd", "WyIyMDI2LTAxLTMxIiwiYiJd", _BEFORE_ALL_TIME])
 async def test_a_cursor_that_no_list_has_given(gateway: Running, cursor: str) -> None:
     headers = await gateway.headers()
     refused(await gateway.client.get(SESSIONS, params={"cursor": cursor}, headers=headers), 422, "INVALID_CURSOR")
