@@ -262,12 +262,12 @@ async def _has(uow: UnitOfWork, vehicle_id: str, serial: str) -> bool:
 
 
 async def _end_session(uow: UnitOfWork, vehicle: Vehicle, aftermath: Aftermath) -> tuple[str, str, int] | None:
-    """Whom to tell: connector, vehicle and epoch; None when the vehicle is not there. The epoch moves on, so that the
-    session is not taken up again when its connector registers anew."""
+    """Whom to tell: connector, vehicle and epoch; None when the vehicle is not there. The epoch moves on in any case: a
+    connector that was only cut off may still have the session, and is not to take it up again."""
     connector_id, epoch = vehicle.connector_id, vehicle.session_epoch
-    if connector_id is None or vehicle.link_kind is not LinkKind.SESSION:
+    if vehicle.link_kind is not LinkKind.SESSION:
         return None
     await lose_sessions(uow, {vehicle.vehicle_id: vehicle}, {vehicle.vehicle_id: epoch}, aftermath)
     vehicle.session_epoch += 1
     await uow.vehicles.update([vehicle])
-    return connector_id, vehicle.vehicle_id, epoch
+    return None if connector_id is None else (connector_id, vehicle.vehicle_id, epoch)

@@ -146,6 +146,22 @@ async def test_a_session_ends_with_its_certificate_and_is_not_taken_up_again(
     assert len(world.heard.superseded) == 1
 
 
+async def test_a_session_whose_connector_was_cut_off_is_not_taken_up_after_a_revocation(
+    world: World, identities: VehicleIdentities
+) -> None:
+    vehicle_id = await world.vehicle()
+    session = await _session(world, await _enrolled(identities, vehicle_id))
+    assert isinstance(session, SessionOpened)
+    short = world.with_limits(lease_seconds=0.0, lease_grace_seconds=-1.0)
+    await short.sessions.renew_leases([("c1", False)])
+    await short.recover.drop_lapsed_connectors()
+    await identities.revoke(ADMIN, vehicle_id)
+    # The vehicle is still connected to it.
+    presented = [(vehicle_id, session.session_epoch)]
+    assert (await world.sessions.register_connector("c1", "here", presented, []))[1] == presented
+    assert (await world.vehicles.get(vehicle_id)).connection_status == "offline"
+
+
 async def test_a_command_that_runs_waits_for_the_vehicle_when_it_is_revoked(
     world: World, identities: VehicleIdentities
 ) -> None:
