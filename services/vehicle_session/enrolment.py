@@ -55,9 +55,10 @@ class VehicleIdentity:
                 continue
             try:
                 await self._renew()
-            except ServiceError as error:
-                _log.warning("certificate_not_renewed", vin=self._folder.vin, code=error.code, reason=error.message)
-                await asyncio.sleep(_retry_in(certificate, backoff))
+            except (ServiceError, OSError) as error:
+                code = error.code if isinstance(error, ServiceError) else "IDENTITY_NOT_WRITTEN"
+                _log.warning("certificate_not_renewed", vin=self._folder.vin, code=code, reason=str(error))
+                await asyncio.sleep(_retry_in(certificate, error, backoff))
                 continue
             backoff.reset()
             renewed()
@@ -109,6 +110,8 @@ async def _asked(
         await connections.release(channel)
 
 
-def _retry_in(certificate: HeldCertificate, backoff: Backoff) -> float:
-    """Slowly once it has ended: then only an administrator can help."""
-    return _LONGEST_SLEEP_SECONDS if certificate.has_ended else backoff.pause()
+def _retry_in(certificate: HeldCertificate, error: Exception, backoff: Backoff) -> float:
+    """Slowly where only somebody can help: once it has ended; and where this machine cannot make or keep a new one, so
+    that not too many are signed in vain."""
+    slowly = certificate.has_ended or isinstance(error, OSError)
+    return _LONGEST_SLEEP_SECONDS if slowly else backoff.pause()
