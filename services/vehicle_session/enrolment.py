@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import grpc
 
@@ -56,8 +57,8 @@ class VehicleIdentity:
             try:
                 await self._renew()
             except (ServiceError, OSError) as error:
-                code = error.code if isinstance(error, ServiceError) else "IDENTITY_NOT_WRITTEN"
-                _log.warning("certificate_not_renewed", vin=self._folder.vin, code=code, reason=str(error))
+                code, reason = _told(certificate, error)
+                _log.warning("certificate_not_renewed", vin=self._folder.vin, code=code, reason=reason)
                 await asyncio.sleep(_retry_in(certificate, error, backoff))
                 continue
             backoff.reset()
@@ -108,6 +109,16 @@ async def _asked(
         raise failure from None
     finally:
         await connections.release(channel)
+
+
+def _told(certificate: HeldCertificate, error: ServiceError | OSError) -> tuple[str, str]:
+    """Code and reason. With a certificate that has ended there is no TLS connection, as if the connector were away."""
+    if isinstance(error, OSError):
+        return "IDENTITY_NOT_WRITTEN", str(error)
+    if isinstance(error, Unavailable) and certificate.has_ended:
+        ended_at = datetime.fromtimestamp(certificate.ends_at, UTC).isoformat(timespec="seconds")
+        return "CERTIFICATE_EXPIRED", f"by this machine's clock it ended at {ended_at}; enrol the vehicle anew"
+    return error.code, error.message
 
 
 def _retry_in(certificate: HeldCertificate, error: Exception, backoff: Backoff) -> float:

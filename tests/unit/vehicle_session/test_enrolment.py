@@ -1,4 +1,4 @@
-"""How a vehicle comes by its certificates, and keeps them."""
+"""How a vehicle keeps its certificate: what it says when it cannot be renewed."""
 
 import asyncio
 import json
@@ -12,24 +12,42 @@ from tests.unit.vehicle_session.test_identity_folder import DAY, VIN
 from vehicle_session.enrolment import VehicleIdentity
 from vehicle_session.identity_folder import IdentityFolder
 
+NOBODY = "127.0.0.1:1"
 
-async def test_a_renewal_that_fails_on_its_own_machine_leaves_the_vehicle_running(
+
+async def not_renewed(folder: Path, capsys: pytest.CaptureFixture[str], *, days_left: float) -> str:
+    """What the vehicle says of it, and it goes on trying."""
+    ends_at = time.time() + days_left * DAY
+    held = {"vin": VIN, "issued_at": ends_at - 90 * DAY, "ends_at": ends_at}
+    (folder / "identity.pem").write_text(json.dumps(held))
+    keeping = asyncio.create_task(VehicleIdentity(IdentityFolder(folder, VIN), NOBODY).keep_renewed(lambda: None))
+    said: list[str] = []
+
+    def complained() -> bool:
+        said.extend(capsys.readouterr().out.splitlines())
+        return keeping.done() or any("certificate_not_renewed" in line for line in said)
+
+    try:
+        await until(complained)
+        assert not keeping.done()
+        return next(line for line in said if "certificate_not_renewed" in line)
+    finally:
+        keeping.cancel()
+
+
+async def test_a_disk_that_refuses_the_new_key_leaves_the_vehicle_running(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its certificate is good for another month."""
-    now = time.time()
-    held = {"vin": VIN, "issued_at": now - 61 * DAY, "ends_at": now + 29 * DAY}
-    (tmp_path / "identity.pem").write_text(json.dumps(held))
-    (tmp_path / "next.key").mkdir()  # as unwritable as on a full disk
-    keeping = asyncio.create_task(VehicleIdentity(IdentityFolder(tmp_path, VIN), "h:1").keep_renewed(lambda: None))
-    said = ""
+    (tmp_path / "next.key").mkdir()
+    assert str(tmp_path / "next.key") in await not_renewed(tmp_path, capsys, days_left=29)
 
-    def complained() -> bool:
-        nonlocal said
-        said += capsys.readouterr().out
-        return keeping.done() or "certificate_not_renewed" in said
 
-    await until(complained)
-    assert not keeping.done()
-    assert str(tmp_path / "next.key") in said
-    keeping.cancel()
+async def test_one_that_has_ended_is_told_from_a_connector_that_is_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its connector ends the TLS handshake, which looks the same."""
+    assert "CONNECTOR_UNAVAILABLE" in await not_renewed(tmp_path, capsys, days_left=29)
+    said = await not_renewed(tmp_path, capsys, days_left=-1)
+    assert "CERTIFICATE_EXPIRED" in said
+    assert "enrol" in said
