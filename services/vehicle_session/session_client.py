@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -48,7 +49,10 @@ class ReconnectPolicy:
     hello_seconds: float = 10.0
 
     def after_failures(self, failures: int) -> float:
-        return _random.uniform(0, min(self.most_seconds, self.first_seconds * 2 ** min(failures, 16)))
+        return _random.uniform(0, self.longest_after(failures))
+
+    def longest_after(self, failures: int) -> float:
+        return min(self.most_seconds, self.first_seconds * 2.0 ** min(failures, 16))
 
     def after_refusal(self, retry_after_ms: int) -> float:
         return _random.uniform(1, 1.5) * (retry_after_ms / 1000 or self.refused_seconds)
@@ -86,6 +90,9 @@ class SessionClient:
         self._heartbeat_due = False
         self._goodbye = False
         self._failures = 0
+        # In a row, and each over sooner than the pause after so many failures may last: as if they had not come about.
+        self._short_sessions = 0
+        self._opened_at = 0.0
         self._pause: float | None = None
         self._refused_with = ""
 
@@ -189,6 +196,7 @@ class SessionClient:
     def _opened(self, call: Call, welcome: Welcome) -> None:
         self._call = call
         self._failures = 0
+        self._opened_at = time.monotonic()
         self._refused_with = ""
         self.session_epoch = welcome.session_epoch
         for resume in welcome.resume:
@@ -201,10 +209,14 @@ class SessionClient:
         self._flush_soon()
 
     def _lost(self, error: Exception) -> None:
-        if self._call is None:
-            self._failures += 1
-            reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
-            self._connections.report_failure(reason or "no answer to the hello in time")
+        if self._call is not None:
+            lasted = time.monotonic() - self._opened_at
+            too_soon = not self._goodbye and lasted < self._policy.longest_after(self._short_sessions)
+            self._failures = self._short_sessions = self._short_sessions + 1 if too_soon else 0
+            return
+        self._failures += 1
+        reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
+        self._connections.report_failure(reason or "no answer to the hello in time")
 
     def _closed(self) -> None:
         self.connected.clear()

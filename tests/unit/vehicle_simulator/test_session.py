@@ -271,6 +271,26 @@ def test_backoff_grows_with_full_jitter_up_to_its_cap() -> None:
     assert max(policy.after_failures(500) for _ in range(200)) <= 30
 
 
+@pytest.mark.parametrize(("first_seconds", "expected"), [(60, [1, 2, 3]), (0, [0, 0, 0])], ids=["short", "long"])
+async def test_sessions_that_end_at_once_are_not_opened_again_at_once(
+    connector: FakeConnector, monkeypatch: pytest.MonkeyPatch, first_seconds: float, expected: list[int]
+) -> None:
+    """Short is one that did not last as long as the pause that it deserves; each of them here lasts for a moment."""
+    failures: list[int] = []
+
+    def noted(_: ReconnectPolicy, count: int) -> float:
+        failures.append(count)
+        return 0.0
+
+    monkeypatch.setattr(ReconnectPolicy, "after_failures", noted)
+    monkeypatch.setattr("tests.unit.vehicle_simulator.conftest.QUICK", ReconnectPolicy(first_seconds=first_seconds))
+    async with running_fleet(connector):
+        for _ in range(3):
+            (await connector.session()).close()
+        await connector.session()
+        assert failures == expected
+
+
 async def test_each_vehicle_has_its_own_connection(connector: FakeConnector) -> None:
     async with running_fleet(connector, specs=simulated_fleet(5)) as fleet:
         await fleet.wait_connected()
