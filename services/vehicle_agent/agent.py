@@ -113,6 +113,7 @@ class Agent:
                 self._report(lost.result())
             # While there is a session to say it on.
             await self._settle(_SETTLE_SECONDS if lost.done() else self._drain_seconds)
+            await self._executor.give_up()
         finally:
             lost.cancel()
             stopping.cancel()
