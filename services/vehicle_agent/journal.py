@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+
 from service_kit.logging import get_logger
 from sovd_protos.session.v1.session_pb2 import CommandUpdate, Execute
 from vehicle_session.hand_overs import HandOvers
@@ -104,8 +106,10 @@ class Journal(HandOvers):
             self._database.execute(_LET_GO, key)
 
     def held(self, vin: str) -> list[Held]:
-        rows = self._database.execute(_HELD, (vin,)).fetchall()
-        return [self._restored(Execute.FromString(command), recorded) for command, recorded in rows]
+        """Raises OSError, for people, for what cannot be read."""
+        with self._complaints():
+            rows = self._database.execute(_HELD, (vin,)).fetchall()
+            return [self._restored(Execute.FromString(command), recorded) for command, recorded in rows]
 
     def close(self) -> None:
         self._database.close()
@@ -134,7 +138,7 @@ class Journal(HandOvers):
             if "locked" in str(error):
                 raise OSError(f"another agent uses {self.path}: give each a STATE_DIR of its own") from None
             raise OSError(f"STATE_DIR: {self.path}: {error}") from None
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, DecodeError) as error:
             raise OSError(
                 f"{self.path} is damaged ({error}): once it is moved away, a command that was handed over before "
                 "might be executed again"

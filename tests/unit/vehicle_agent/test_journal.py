@@ -143,6 +143,24 @@ def test_a_damaged_one_is_not_silently_begun_anew(tmp_path: Path) -> None:
         Journal(tmp_path, DAY)
 
 
+@pytest.mark.parametrize("damaged", ["page", "command"])
+def test_one_that_is_damaged_further_in_is_named_too(tmp_path: Path, damaged: str) -> None:
+    journal = Journal(tmp_path, DAY)
+    journal.admit(VIN, [Execute(command_id=f"c{number}", attempt=1, command_name="x" * 500) for number in range(50)])
+    journal.close()
+    content = bytearray(journal.path.read_bytes())
+    at = content.rindex(b"x" * 500)
+    if damaged == "page":  # a SQLite page begins with its kind
+        content[at // 4096 * 4096] = 0xFF
+    else:  # its length, for protobuf
+        content[at - 2 : at] = b"\xff\xff"
+    journal.path.write_bytes(content)
+    again = Journal(tmp_path, DAY)
+    with pytest.raises(OSError, match=r"journal\.db is damaged .* might be executed again"):
+        again.held(VIN)
+    again.close()
+
+
 def test_one_of_another_version_is_left_alone(tmp_path: Path) -> None:
     Journal(tmp_path, DAY).close()
     with sqlite3.connect(tmp_path / "journal.db") as database:
