@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -17,6 +17,7 @@ from service_kit.errors import InvalidInput
 _MOST_REQUEST_BYTES = 8 * 1024
 # A vehicle's clock may be behind. Of a short life a tenth: it is renewed by how much of its life is over.
 _CLOCK_SKEW = timedelta(minutes=5)
+_OUR_KEYS = "its key must be one of P-256, P-384 or RSA of 2048 to 4096 bits"
 _CURVES = (ec.SECP256R1, ec.SECP384R1)
 _RSA_BITS = range(2048, 4097)
 _CaKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -115,6 +116,8 @@ def _parse(request: str) -> x509.CertificateSigningRequest:
         is_signed = asked.is_signature_valid
     except (ValueError, TypeError, InvalidSignature, x509.InvalidVersion, x509.UnsupportedGeneralNameType):
         raise _bad_request("it must be a PKCS #10 certificate request in PEM") from None
+    except UnsupportedAlgorithm:
+        raise _bad_request(_OUR_KEYS) from None
     if not is_signed:
         raise _bad_request("its signature is not that of its key")
     return asked
@@ -126,7 +129,7 @@ def _check_key(asked: x509.CertificateSigningRequest) -> None:
         return
     if isinstance(key, rsa.RSAPublicKey) and key.key_size in _RSA_BITS:
         return
-    raise _bad_request("its key must be one of P-256, P-384 or RSA of 2048 to 4096 bits")
+    raise _bad_request(_OUR_KEYS)
 
 
 def _pem(certificate: x509.Certificate) -> str:

@@ -70,13 +70,24 @@ def test_nothing_outlives_the_authority(ca: VehicleCa, files: CertificateFiles) 
         ca.issue(certificate_request(VEHICLE.vin), VEHICLE, end, days=90)
 
 
+def _request_der() -> bytes:
+    return x509.load_pem_x509_csr(certificate_request(VEHICLE.vin).encode()).public_bytes(serialization.Encoding.DER)
+
+
 def _forged() -> str:
     """The last byte of the signature is another one."""
-    der = bytearray(
-        x509.load_pem_x509_csr(certificate_request(VEHICLE.vin).encode()).public_bytes(serialization.Encoding.DER)
-    )
+    der = bytearray(_request_der())
     der[-1] ^= 1
-    body = base64.encodebytes(bytes(der)).decode()
+    return _request_pem(bytes(der))
+
+
+def _on_a_curve_nobody_knows() -> str:
+    secp256r1 = bytes.fromhex("06082a8648ce3d030107")  # RFC 5480, 2.1.1.1
+    return _request_pem(_request_der().replace(secp256r1, secp256r1[:-1] + b"\x7f"))
+
+
+def _request_pem(der: bytes) -> str:
+    body = base64.encodebytes(der).decode()
     return f"-----BEGIN CERTIFICATE REQUEST-----\n{body}-----END CERTIFICATE REQUEST-----\n"
 
 
@@ -87,12 +98,23 @@ def _forged() -> str:
         ("ü\0", "PKCS #10"),
         ("-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n", "PKCS #10"),
         ("x" * 10_000, "may have 8192 bytes"),
+        (_on_a_curve_nobody_knows(), "P-256, P-384 or RSA"),
         (_forged(), "its signature is not that of its key"),
         (certificate_request("WDD0987654321ZYXW"), "its common name must be WDD1234567890ABCD"),
         (certificate_request(VEHICLE.vin, ec.generate_private_key(ec.SECP256K1())), "P-256, P-384 or RSA"),
         (certificate_request(VEHICLE.vin, rsa.generate_private_key(65537, 1024)), "P-256, P-384 or RSA"),
     ],
-    ids=["nothing", "no-text", "no-der", "too-long", "forged", "other-vin", "other-curve", "short-key"],
+    ids=[
+        "nothing",
+        "no-text",
+        "no-der",
+        "too-long",
+        "unknown-curve",
+        "forged",
+        "other-vin",
+        "other-curve",
+        "short-key",
+    ],
 )
 def test_what_is_not_signed(ca: VehicleCa, request_pem: str, reason: str) -> None:
     with pytest.raises(InvalidInput, match=reason) as caught:
