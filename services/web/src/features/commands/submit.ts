@@ -8,9 +8,11 @@ export type NewCommand = paths['/api/v1/commands']['post']['requestBody']['conte
 const MOST_TRIES = 3;
 const PAUSE_MS = 500;
 
+export const newIdempotencyKey = (): string => randomHex(16);
+
 /** Sends a command once, whatever happens on the way: the same key makes a repetition the same command. */
-export async function submitCommand(body: NewCommand): Promise<Command> {
-  const header = { 'Idempotency-Key': randomHex(16) };
+export async function submitCommand(body: NewCommand, key = newIdempotencyKey()): Promise<Command> {
+  const header = { 'Idempotency-Key': key };
   for (let tries = 1; ; tries += 1) {
     try {
       return await answerOf(api.POST('/api/v1/commands', { body, params: { header } }));
