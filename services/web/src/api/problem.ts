@@ -4,6 +4,7 @@
  *     ApiProblem      the server answered with problem details (RFC 9457)
  *     NetworkProblem  there was no answer
  *     OddAnswer       the server answered, but not with what it should
+ *     UserChanged     it was not sent: another user has logged in in this browser
  */
 import type { components } from './generated/schema';
 
@@ -42,6 +43,14 @@ export class OddAnswer extends Error {
 
   constructor() {
     super('The server sent something that this page does not understand. If it stays so, load the page again.');
+  }
+}
+
+export class UserChanged extends Error {
+  override readonly name = 'UserChanged';
+
+  constructor() {
+    super('Another user has logged in in this browser, and nothing was sent. See who you are now before you go on.');
   }
 }
 

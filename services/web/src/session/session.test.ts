@@ -130,4 +130,30 @@ describe('a call', () => {
     await expect(ask(session)).rejects.toMatchObject({ name: 'NetworkProblem' });
     expect(session.state.get().phase).toBe('signed-in');
   });
+
+  it('is not sent for another who has logged in meanwhile, in another tab; the page says whose it is now', async () => {
+    const { session, calls } = await loggedIn(tokens('old'), {
+      [REFRESH]: [tokens('of another')],
+      [ME]: [json(200, USER), json(200, { ...USER, user_id: 'v', username: 'admin', role: 'admin' })],
+      [THING]: [refused('TOKEN_EXPIRED'), json(200, {})],
+    });
+    await expect(ask(session)).rejects.toMatchObject({ name: 'UserChanged' });
+    expect(tokensSent(calls)).toEqual(['Bearer old']);
+    expect(session.state.get()).toMatchObject({ phase: 'signed-in', user: { username: 'admin' } });
+    await ask(session);
+    expect(tokensSent(calls)).toEqual(['Bearer old', 'Bearer of another']);
+  });
+
+  it('waits for the answer to whose token it is now', async () => {
+    const me = [json(200, USER), json(503, {}), json(200, USER)];
+    const things = [refused('TOKEN_EXPIRED'), refused('TOKEN_EXPIRED'), json(200, {})];
+    const { session, calls } = await loggedIn(tokens('old'), {
+      [REFRESH]: [tokens('x'), tokens('y')],
+      [ME]: me,
+      [THING]: things,
+    });
+    await expect(ask(session)).rejects.toMatchObject({ status: 503 });
+    expect((await ask(session)).status).toBe(200);
+    expect(tokensSent(calls)).toEqual(['Bearer old', 'Bearer old', 'Bearer y']);
+  });
 });

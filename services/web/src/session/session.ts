@@ -2,12 +2,13 @@
  * Who is logged in.
  *
  * The access token lives in memory only. The refresh token is an HttpOnly cookie, which this code never sees; it is good
- * for one use, so that refreshing happens once at a time, over all tabs of the browser.
+ * for one use, so that refreshing happens once at a time, over all tabs of the browser. It is also the browser's: where
+ * another user logs in in another tab, this one is theirs with its next refresh.
  */
 import createClient from 'openapi-fetch';
 import { apiAt } from '../api/address';
 import type { components, paths } from '../api/generated/schema';
-import { ApiProblem, NetworkProblem, toApiProblem } from '../api/problem';
+import { ApiProblem, NetworkProblem, toApiProblem, UserChanged } from '../api/problem';
 import { send } from '../api/transport';
 import { Store } from '../lib/store';
 import { forgetLogin, hasLogin, rememberLogin } from './loginHint';
@@ -67,22 +68,25 @@ export class Session {
 
   /** What a user changed about themselves shows everywhere. */
   async readUser(): Promise<void> {
-    const { data, error, response } = await auth.GET('/api/v1/auth/me', { headers: await this.authorisation() });
-    if (data === undefined) throw toApiProblem(response, error);
-    this.state.set({ phase: 'signed-in', user: data });
+    await this.readUserWith(await this.authorisation());
   }
 
-  /** Sends an API request as the user; refreshes the token before or, when the server does not take it, after. */
+  /**
+   * Sends an API request as the user; refreshes the token before or, when the server does not take it, after. Raises
+   * UserChanged, unsent, when it is another user's by then.
+   */
   readonly send = async (request: Request): Promise<Response> => {
+    const asking = this.userId();
     const again = request.clone();
-    const response = await this.sendOnce(request);
+    const response = await this.sendOnce(request, asking);
     if (response.status !== 401) return response;
     await this.refreshOrEnd();
-    return this.sendOnce(again);
+    return this.sendOnce(again, asking);
   };
 
-  private async sendOnce(request: Request): Promise<Response> {
+  private async sendOnce(request: Request, asking: string | undefined): Promise<Response> {
     if (Date.now() > this.tokenEnd - SPARE_MS) await this.refreshOrEnd();
+    if (this.userId() !== asking) throw new UserChanged();
     request.headers.set('Authorization', `Bearer ${this.token}`);
     return send(request);
   }
@@ -109,7 +113,20 @@ export class Session {
   private async refreshNow(): Promise<void> {
     const { data, error, response } = await auth.POST('/api/v1/auth/refresh', { headers: CSRF_HEADER });
     if (data === undefined) throw toApiProblem(response, error);
+    // Before its token counts: what is sent with it is sent as the user whom the page names.
+    if (this.userId() !== undefined) await this.readUserWith({ Authorization: `Bearer ${data.access_token}` });
     this.keep(data);
+  }
+
+  private async readUserWith(headers: Record<string, string>): Promise<void> {
+    const { data, error, response } = await auth.GET('/api/v1/auth/me', { headers });
+    if (data === undefined) throw toApiProblem(response, error);
+    this.state.set({ phase: 'signed-in', user: data });
+  }
+
+  private userId(): string | undefined {
+    const state = this.state.get();
+    return state.phase === 'signed-in' ? state.user.user_id : undefined;
   }
 
   private keep(tokens: components['schemas']['Tokens']): void {
