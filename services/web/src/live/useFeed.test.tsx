@@ -2,9 +2,10 @@ import { render, screen, waitFor } from '@testing-library/react';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { CommandFollower, type Following } from './commandFollower';
 import { readEvent } from './events';
-import { useFollowed, useFollowedLater } from './useFeed';
+import { useFollowed, useFollowedCommands, useFollowedLater } from './useFeed';
 
-vi.mock('./feed', () => ({ liveFeed: {} }));
+const ended = vi.hoisted((): { follower: CommandFollower | undefined } => ({ follower: undefined }));
+vi.mock('./feed', () => ({ liveFeed: { follower: () => ended.follower, hold: () => () => undefined } }));
 
 // React draws as it does in a browser, not all at once.
 beforeEach(() => vi.stubGlobal('IS_REACT_ACT_ENVIRONMENT', false));
@@ -55,4 +56,16 @@ it('what happened before it looked is not missed', async () => {
   tell(follower, 0);
   render(<Shown follower={follower} />);
   await waitFor(() => expect(screen.getByRole('status').textContent).toBe('completed'));
+});
+
+function Ended({ ids }: { ids: readonly string[] }) {
+  const followed = useFollowedCommands(ids);
+  return <p>{ids.filter((id) => followed.get(id)?.status?.status === 'completed').length} ended</p>;
+}
+
+it('of several commands, too', async () => {
+  ended.follower = new CommandFollower('c', () => undefined);
+  tell(ended.follower, 0);
+  render(<Ended ids={['c']} />);
+  await waitFor(() => expect(screen.getByRole('paragraph').textContent).toBe('1 ended'));
 });

@@ -47,9 +47,10 @@ export function useFollowedCommands(commandIds: readonly string[]): ReadonlyMap<
     const leaves = (key === '' ? [] : key.split(',')).map((id) => {
       const follower = liveFeed.follower(id);
       const leave = liveFeed.hold(follower);
-      const unsubscribe = follower.state.subscribe(() =>
-        setKnown((before) => new Map(before).set(id, follower.state.get())),
-      );
+      const look = () => setKnown((before) => new Map(before).set(id, follower.state.get()));
+      const unsubscribe = follower.state.subscribe(look);
+      // A list may have followed it already, to its end.
+      look();
       return () => {
         unsubscribe();
         leave();

@@ -61,17 +61,19 @@ function useReadAll(vehicle: Vehicle) {
   return { start: () => submit.mutate(), sending: submit.isPending, total: commandIds.length, done };
 }
 
-async function submitForEach(vehicle: Vehicle): Promise<string[]> {
-  const submitted = await Promise.all(
-    vehicle.ecus.map(({ address }) =>
-      submitCommand({
-        vehicle_id: vehicle.vehicle_id,
-        command_name: 'ReadDTC',
-        command_params: { ecuAddress: address },
-      }),
+/** Those that could be sent: a vehicle takes only so many at a time. Raises what was wrong when none could be. */
+async function submitForEach({ vehicle_id, ecus }: Vehicle): Promise<string[]> {
+  const outcomes = await Promise.allSettled(
+    ecus.map(({ address }) =>
+      submitCommand({ vehicle_id, command_name: 'ReadDTC', command_params: { ecuAddress: address } }),
     ),
   );
-  return submitted.map(({ command_id: id }) => id);
+  const sent = outcomes.filter((outcome) => outcome.status === 'fulfilled').map(({ value }) => value.command_id);
+  const refused = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (refused === undefined) return sent;
+  if (sent.length === 0) throw refused.reason;
+  toastProblem(`${ecus.length - sent.length} of ${ecus.length} ECUs cannot be read now`, refused.reason);
+  return sent;
 }
 
 function tellOutcome(done: number, failed: number): void {
