@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -201,8 +202,8 @@ def test_cancel(sovd: Sovd, api: FakeApi) -> None:
 
 
 def interrupt() -> None:
-    """As Ctrl-C does: the main thread runs the program."""
-    signal.raise_signal(signal.SIGINT)
+    """As Ctrl-C does: to the main thread, which runs the program. Raised in another one, it would not end its wait."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def test_ctrl_c_may_cancel(sovd: Sovd, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
