@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import httpx
 
 from sovd_cli.credentials import DEFAULT_URL, CredentialStore, Login
-from sovd_cli.errors import CliError, ExitCode, NotLoggedIn, Unreachable
+from sovd_cli.errors import CliError, ExitCode, NotLoggedIn, TooManyRequests, Unreachable
 
 RETRY_DELAYS = (0.2, 0.5, 1.0)
 HURRIED_SECONDS = 1.5
@@ -202,6 +202,8 @@ def _document(answer: httpx.Response) -> Any:
             ) from error
     if answer.status_code in (401, 403):
         raise CliError(problem(answer), ExitCode.NOT_ALLOWED)
+    if answer.status_code == 429:
+        raise TooManyRequests(problem(answer))
     if answer.status_code >= 500:
         raise Unreachable(problem(answer))
     raise CliError(problem(answer))

@@ -41,6 +41,10 @@ class Unreachable(CliError):
         super().__init__(message, ExitCode.UNREACHABLE)
 
 
+class TooManyRequests(CliError):
+    """Refused for now. What waits may ask again; it is not the server that is away."""
+
+
 class NotLoggedIn(CliError):
     def __init__(self, message: str) -> None:
         super().__init__(message, ExitCode.NOT_ALLOWED)

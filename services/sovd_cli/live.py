@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.sync.client import connect
 
 from sovd_cli.api import Api
-from sovd_cli.errors import CliError, ExitCode, Unreachable
+from sovd_cli.errors import CliError, ExitCode, TooManyRequests, Unreachable
 
 GIVE_UP_AFTER_SECONDS = 300.0
 FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0
@@ -76,7 +76,7 @@ class Follower:
                     if event.outcome is not None:
                         return
                 trouble: Exception = Unreachable("the server closed the connection early")
-            except (OSError, WebSocketException, Unreachable) as error:
+            except (OSError, WebSocketException, Unreachable, TooManyRequests) as error:
                 trouble = error
             if time.monotonic() - last_progress > GIVE_UP_AFTER_SECONDS:
                 raise Unreachable(f"lost {self._api.url}: {trouble}; go on with 'sovd watch {self.command_id}'")

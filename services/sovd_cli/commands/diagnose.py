@@ -1,5 +1,6 @@
 """sovd run, watch, show, cancel, commands, command-types: the main job."""
 
+import shlex
 import sys
 import uuid
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ import typer
 from sovd_cli import completion
 from sovd_cli.api import Api, open_api
 from sovd_cli.commands.vehicles import find_vehicle, with_ecu_address
-from sovd_cli.errors import EXIT_CODES_HELP, CliError, ExitCode
+from sovd_cli.errors import EXIT_CODES_HELP, CliError, ExitCode, Unreachable
 from sovd_cli.live import Follower
 from sovd_cli.output import JsonOption, cell, moment, print_fields, print_json, print_table, say
 from sovd_cli.parameters import parse_parameters
@@ -107,7 +108,12 @@ def _command_type(api: Api, name: str) -> dict[str, Any]:
 def _submit(api: Api, body: dict[str, Any], key: str) -> dict[str, Any]:
     """Sent with an idempotency key always: a lost answer is asked for again and makes no second command."""
     present = {name: value for name, value in body.items() if value is not None}
-    command: dict[str, Any] = api.post("/api/v1/commands", present, headers={"Idempotency-Key": key}, again=True)
+    try:
+        command: dict[str, Any] = api.post("/api/v1/commands", present, headers={"Idempotency-Key": key}, again=True)
+    except Unreachable as error:
+        option = f"--idempotency-key {shlex.quote(key)}"
+        hint = f"the server may have the command all the same: the same with '{option}' makes no second one"
+        raise Unreachable(f"{error.message}; {hint}") from error
     return command
 
 

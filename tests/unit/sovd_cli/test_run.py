@@ -173,7 +173,7 @@ def test_bad_use_is_one_line(sovd: Sovd, api: FakeApi, arguments: tuple[str, ...
 
 @pytest.mark.parametrize(
     ("status_code", "code", "exit_code"),
-    [(409, "IDEMPOTENCY_CONFLICT", 2), (429, "VEHICLE_QUEUE_FULL", 2), (403, "FORBIDDEN", 7), (500, "INTERNAL", 8)],
+    [(409, "IDEMPOTENCY_CONFLICT", 2), (429, "VEHICLE_QUEUE_FULL", 2), (403, "FORBIDDEN", 7)],
 )
 def test_a_refused_submission(sovd: Sovd, api: FakeApi, status_code: int, code: str, exit_code: int) -> None:
     api.problems["/api/v1/commands"] = [lambda: problem(status_code, code, "no")]
@@ -185,6 +185,19 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_key(sovd: Sovd, api: Fak
     api.problems["/api/v1/commands"] = [lambda: problem(503, "COMMAND_SERVICE_UNAVAILABLE")]
     assert sovd(*RUN, "--no-wait").code == 0
     assert api.calls.count("POST /api/v1/commands") == 2
+
+
+@pytest.mark.parametrize(("status_code", "code"), [(503, "COMMAND_SERVICE_UNAVAILABLE"), (500, "INTERNAL")])
+def test_who_got_no_answer_is_told_how_to_send_it_again_and_no_second_one(
+    sovd: Sovd, api: FakeApi, status_code: int, code: str
+) -> None:
+    api.problems["/api/v1/commands"] = [lambda: problem(status_code, code, "no")] * 3
+    ran = sovd(*RUN, "--idempotency-key", "k")
+    assert ran.code == 8
+    assert ran.err == (
+        f"sovd: {code}: no; the server may have the command all the same: "
+        "the same with '--idempotency-key k' makes no second one\n"
+    )
 
 
 def test_a_server_that_cannot_be_reached(sovd: Sovd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,6 +249,14 @@ def test_a_server_that_refuses_the_socket(sovd: Sovd, api: FakeApi) -> None:
     api.problems[f"/ws/responses/{COMMAND_ID}"] = [lambda: web.Response(status=403)]
     ran = sovd(*RUN)
     assert (ran.code, ran.err) == (2, "sovd: the server refused to show the command: 403\n")
+
+
+def test_too_many_requests_are_no_end_of_a_command_that_was_sent(sovd: Sovd, api: FakeApi) -> None:
+    api.problems["/api/v1/auth/ws-ticket"] = [lambda: problem(429, "RATE_LIMITED", "too many requests")]
+    api.connections = [([error("failed", "OUTCOME_UNKNOWN")], 1000)]
+    ran = sovd(*RUN)
+    assert ran.code == 6
+    assert "RATE_LIMITED: too many requests" in ran.err
 
 
 def test_a_proxy_whose_server_is_away_is_asked_again(sovd: Sovd, api: FakeApi) -> None:
