@@ -57,7 +57,12 @@ class Settings(ServiceSettings):
     lease_grace_seconds: float = Field(default=_DEFAULTS.lease_grace_seconds, ge=0)
     claim_seconds: float = Field(default=_DEFAULTS.claim_seconds, gt=0)
     session_grace_seconds: float = Field(default=_DEFAULTS.session_grace_seconds, ge=0)
-    deadline_grace_seconds: float = Field(default=_DEFAULTS.deadline_grace_seconds, ge=0)
+    # Less would give commands up while their vehicles still have time: connectors may hand them over as late.
+    deadline_grace_seconds: float = Field(
+        default=_DEFAULTS.deadline_grace_seconds,
+        ge=_DEFAULTS.deadline_grace_seconds,
+        description=f"seconds, {_DEFAULTS.deadline_grace_seconds:g} or more",
+    )
     # Where vehicles keep what must hold before they are changed: see preconditions_file.py. None: nothing is looked at.
     preconditions_file: PreconditionsFile | None = None
     # 0: responses are kept for ever.
