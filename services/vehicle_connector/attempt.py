@@ -265,15 +265,14 @@ class Attempt:
             result = self._new_result()
             result.response = update.text
             self._emit(result)
+            if self._stream_seconds and self.phase is Phase.RUNNING:
+                self._move_gap()
         elif isinstance(update, Progress):
             result = self._new_result()
             result.progress.CopyFrom(wire.Progress(nrc=clean_nrc(update.nrc), message=clean_message(update.message)))
             self._emit(result)
         else:
             self._finish(update)
-            return
-        if self._stream_seconds and self.phase is Phase.RUNNING:
-            self._move_gap()
 
     def _move_gap(self) -> None:
         seconds = self._timeout

@@ -10,7 +10,7 @@ import pytest
 from sovd_protos.connector.v1 import connector_pb2 as wire
 from vehicle_connector.executor import Executor, Limits
 from vehicle_connector.lease import Lease
-from vehicle_links.vehicle_link import AttemptKey, End, Finished, Response
+from vehicle_links.vehicle_link import AttemptKey, End, Finished, Progress, Response
 
 KEY: AttemptKey = ("c1", 1)
 
@@ -76,6 +76,31 @@ def test_answers_keep_a_stream_going_and_silence_ends_it(loop: Loop) -> None:
     assert results[-1].outcome.kind == wire.Outcome.TIMED_OUT
     loop.call(lambda: executor.on_update(link, KEY, Finished(7, End.COMPLETED, "", "", 0)))
     assert [result.number for result in results] == [4, 5, 6, 7, 8]
+
+
+def test_that_an_answer_is_to_come_does_not_keep_a_stream_going(loop: Loop) -> None:
+    """The command service counts from the last answer, too, and would have given it up long before."""
+    results: list[wire.Result] = []
+    made: list[Executor] = []
+    loop.call(lambda: made.append(Executor(Lease(lambda: 0.0), Limits(64, 60, 60), results.append)))
+    executor: Executor = made[0]
+    link: Any = Link()
+    take_up = wire.TakeUp(
+        command_id=KEY[0],
+        attempt=KEY[1],
+        wanted=True,
+        next_number=1,
+        timeout_ms=10_000,
+        stream_duration_ms=60_000,
+        command_name="StreamDataByID",
+    )
+    loop.call(lambda: executor.link_opened(link, {KEY}, [take_up]))
+    loop.call(partial(executor.on_update, link, KEY, Response(1, "{}")))
+    loop.passes(8)
+    loop.call(partial(executor.on_update, link, KEY, Progress(2, 0x78, "")))
+    loop.passes(3)
+    assert [result.WhichOneof("kind") for result in results] == ["response", "progress", "outcome"]
+    assert results[-1].outcome.kind == wire.Outcome.TIMED_OUT
 
 
 def test_late_results_of_an_attempt_that_was_partly_recorded_are_evidence(loop: Loop) -> None:
