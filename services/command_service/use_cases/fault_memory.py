@@ -76,7 +76,7 @@ def _readings(
     for place in range(READINGS_EACH):
         for command in (commands[place] for commands in chosen.values() if len(commands) > place):
             found = responses.get(command.command_id, ())
-            faults = [one.body for one in found if "code" in json.loads(one.body)]
+            faults = [one.body for one in found if one.attempt == command.attempt and "code" in json.loads(one.body)]
             fitting = _fitting(faults, room)
             room -= sum(map(len, fitting))
             truncated = len(found) < command.responses or len(fitting) < len(faults)

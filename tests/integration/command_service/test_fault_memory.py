@@ -74,6 +74,15 @@ async def test_the_newest_and_the_one_before(storage: SqlStorage) -> None:
     assert not found[1].latest.truncated
 
 
+async def test_what_an_earlier_attempt_said_is_not_what_was_read(storage: SqlStorage) -> None:
+    """It was broken off, and the command tried again: each fault is there once, and none that is gone by now."""
+    command, responses = reading("0x042011", "0x0000AA", "0x042011")
+    command.attempt = 2
+    (found,) = await stored(storage, (command, [*responses[:2], *(replace(one, attempt=2) for one in responses[2:])]))
+    assert shown([found]) == [(0x10, ["0x042011"], None)]
+    assert not found.latest.truncated
+
+
 async def test_only_what_can_be_compared(storage: SqlStorage) -> None:
     """All faults before those of a mask; of a mask, the newest one's."""
     found = await stored(
