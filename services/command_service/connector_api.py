@@ -18,6 +18,7 @@ from command_service.domain.vehicle import LinkKind
 from command_service.grpc_mapping import (
     assignments_to_proto,
     ecu_from_proto,
+    milliseconds_left,
     result_from_proto,
     sessions_to_proto,
     take_up_to_proto,
@@ -295,6 +296,7 @@ class _ConnectorStream:
                     granted=answer.refusal is None,
                     attempt=answer.attempt,
                     refusal=answer.refusal or "",
+                    expires_in_ms=milliseconds_left(answer.expires_in),
                 )
                 for answer in answers
             ]

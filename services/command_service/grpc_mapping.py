@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from command_service.domain.audit import AuditEntry
 from command_service.domain.command import Command
@@ -44,6 +44,11 @@ def from_microseconds(microseconds: int) -> datetime | None:
         return datetime.fromtimestamp(microseconds / 1_000_000, UTC) if microseconds else None
     except (ValueError, OverflowError):
         raise InvalidInput("VALIDATION_FAILED", "a time must lie in the years 1 to 9999") from None
+
+
+def milliseconds_left(left: timedelta) -> int:
+    """For a field that is 0 where nobody says, and has 32 bits."""
+    return min(max(1, left // timedelta(milliseconds=1)), 2**32 - 1)
 
 
 def actor_from_proto(actor: command_pb2.Actor) -> Actor:

@@ -59,8 +59,8 @@ class Surroundings(Protocol):
     @property
     def suspended_seconds(self) -> float: ...
 
-    def reason_to_hold_back(self) -> tuple[str, str] | None:
-        """Code and message when nothing may be handed over now."""
+    def reason_to_hold_back(self, expires_at: float) -> tuple[str, str] | None:
+        """Code and message when what expires then (monotonic clock) may not be handed over now."""
 
     def send(self, result: wire.Result) -> None: ...
 
@@ -78,6 +78,7 @@ class Attempt:
         "_connector",
         "_deadline",
         "_expected",
+        "_expires_at",
         "_last_moment",
         "_link",
         "_since",
@@ -102,12 +103,14 @@ class Attempt:
         vehicle_id: str,
         *,
         dispatch_number: int = 0,
+        expires_at: float = float("inf"),
         stream_seconds: float = 0,
         span: ActiveSpan | None = None,
     ) -> None:
         self.command = command
         self.vehicle_id = vehicle_id
         self.dispatch_number = dispatch_number
+        self._expires_at = expires_at
         self.phase = Phase.WAITING
         self.handed_over = False
         self.cancel_requested = False
@@ -148,8 +151,7 @@ class Attempt:
     def begin(self) -> bool:
         if self.phase is not Phase.WAITING:
             return False
-        hold_back = self._connector.reason_to_hold_back()
-        if hold_back is not None:
+        if (hold_back := self._connector.reason_to_hold_back(self._expires_at)) is not None:
             self.not_handed_over(*hold_back)
             return False
         self.phase = Phase.RUNNING

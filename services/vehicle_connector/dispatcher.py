@@ -107,7 +107,7 @@ class Dispatcher:
     ) -> _Settlement:
         if answer.granted:
             _GRANTED.inc()
-            self._executor.hand_over(dispatched, answer.attempt, span)
+            self._executor.hand_over(dispatched, answer.attempt, span, expires_in_ms=answer.expires_in_ms)
             return _Settlement.ACK
         metrics.CLAIMS.labels(answer.refusal).inc()
         if span is not None:

@@ -1,6 +1,8 @@
 """All attempts at this connector: what it was granted, what its vehicles hold, what is not recorded yet."""
 
 import asyncio
+import math
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -57,11 +59,19 @@ class Executor:
 
     # --- to the vehicles
 
-    def hand_over(self, dispatched: wire.DispatchedCommand, attempt_number: int, span: ActiveSpan | None) -> None:
+    def hand_over(
+        self,
+        dispatched: wire.DispatchedCommand,
+        attempt_number: int,
+        span: ActiveSpan | None,
+        *,
+        expires_in_ms: int = 0,
+    ) -> None:
         """A claim was granted. Acted upon once, however often the broker delivers and the service grants."""
         if not self._is_first_grant(dispatched.command_id, dispatched.dispatch_number):
             return
-        start = partial(self._start, dispatched, attempt_number, span)
+        expires_at = time.monotonic() + expires_in_ms / 1000 if expires_in_ms else math.inf
+        start = partial(self._start, self._new_attempt(dispatched, attempt_number, span, expires_at), dispatched)
         known = self._attempts.get((dispatched.command_id, attempt_number))
         if known is None:
             start()
@@ -157,11 +167,13 @@ class Executor:
 
     # --- for attempts
 
-    def reason_to_hold_back(self) -> tuple[str, str] | None:
+    def reason_to_hold_back(self, expires_at: float = math.inf) -> tuple[str, str] | None:
         if self._draining:
             return "DRAINING", "The connector is stopping."
         if not self._lease.may_hand_over():
             return "LEASE_LAPSED", "The connector's lease lapsed before the command was handed over."
+        if time.monotonic() >= expires_at:
+            return "EXPIRED", "The command expired before it was handed over."
         return None
 
     def send(self, result: wire.Result) -> None:
@@ -196,8 +208,7 @@ class Executor:
             self._granted.popitem(last=False)
         return True
 
-    def _start(self, dispatched: wire.DispatchedCommand, attempt_number: int, span: ActiveSpan | None) -> None:
-        attempt = self._new_attempt(dispatched, attempt_number, span)
+    def _start(self, attempt: Attempt, dispatched: wire.DispatchedCommand) -> None:
         self._add(attempt)
         link = self._links.get(dispatched.vehicle_id)
         hold_back = self.reason_to_hold_back()
@@ -214,7 +225,9 @@ class Executor:
         else:
             attempt.hand_over_to(link)
 
-    def _new_attempt(self, dispatched: wire.DispatchedCommand, number: int, span: ActiveSpan | None) -> Attempt:
+    def _new_attempt(
+        self, dispatched: wire.DispatchedCommand, number: int, span: ActiveSpan | None, expires_at: float
+    ) -> Attempt:
         command = VehicleCommand(
             dispatched.command_id,
             number,
@@ -230,6 +243,7 @@ class Executor:
             command,
             dispatched.vehicle_id,
             dispatch_number=dispatched.dispatch_number,
+            expires_at=expires_at,
             stream_seconds=dispatched.stream_duration_ms / 1000,
             span=span,
         )

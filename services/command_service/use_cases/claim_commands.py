@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from command_service.domain.command import ClaimRefusal
@@ -22,10 +22,11 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class ClaimAnswer:
-    """`attempt` is 0 when refused."""
+    """`attempt` is 0 when refused. `expires_in`: how long it may still be handed over."""
 
     request: ClaimRequest
     attempt: int = 0
+    expires_in: timedelta = timedelta(0)
     refusal: ClaimRefusal | None = None
 
 
@@ -55,9 +56,10 @@ class ClaimCommands:
                 continue
             command, revision = context.command, context.command.revision
             refusal = _decide(context, request, now)
-            answers.append(ClaimAnswer(request, 0 if refusal else command.attempt, refusal))
             if refusal is not None:
+                answers.append(ClaimAnswer(request, refusal=refusal))
                 continue
+            answers.append(ClaimAnswer(request, command.attempt, command.expires_at - now))
             granted[command.command_id] = command
             if command.revision == revision:
                 continue  # granted before to this very connector

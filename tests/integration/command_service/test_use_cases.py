@@ -219,6 +219,14 @@ class TestClaim:
         assert (await world.claim(command)).refusal is None
         assert await world.statuses(command) == [Status.IN_PROGRESS]
 
+    async def test_how_long_it_may_still_be_handed_over(self, world: World) -> None:
+        vehicle_id = await world.vehicle()
+        await world.online()
+        await world.submit(vehicle_id, expires_in_seconds=600)
+        (command,) = await world.dispatch([vehicle_id])
+        for _ in range(2):  # the second time, an answer was lost
+            assert 500 < (await world.claim(command)).expires_in.total_seconds() < 600
+
     async def test_a_lapsed_lease_claims_nothing(self, world: World) -> None:
         vehicle_id = await world.vehicle()
         await world.online()

@@ -1,13 +1,14 @@
 """What a connector's stream makes of results that cannot be recorded, and of vehicles that are away."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from command_service.connector_api import ConnectorApi
 from command_service.domain.results import Result
+from command_service.grpc_mapping import milliseconds_left
 from command_service.use_cases.limits import Limits
 from command_service.use_cases.record_results import Acknowledgement
 from command_service.use_cases.unreached_vehicles import NotReached
@@ -83,3 +84,17 @@ async def test_a_session_has_ended_before_it_is_said_why_its_vehicle_is_not_reac
     for answer in [api.absences.enqueue(report), api.absences.enqueue(end)]:
         await answer
     assert done == [end, report]
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (timedelta(seconds=1.5), 1500),
+        # 0 would be no limit, and the field has 32 bits.
+        (timedelta(0), 1),
+        (timedelta(seconds=-5), 1),
+        (timedelta(days=365), 2**32 - 1),
+    ],
+)
+def test_what_is_left_before_the_expiry_is_always_said(left: timedelta, said: int) -> None:
+    assert milliseconds_left(left) == said

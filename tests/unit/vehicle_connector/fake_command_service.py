@@ -28,6 +28,7 @@ class FakeCommandService(connector_pb2_grpc.ConnectorServiceServicer):
 
     lease_ms: int = 10_000
     granting: bool = True
+    expires_in_ms: int = 0
     refusal: str = ""
     # Of single commands, by command_id.
     refusals: dict[str, str] = field(default_factory=dict)
@@ -87,7 +88,11 @@ class FakeCommandService(connector_pb2_grpc.ConnectorServiceServicer):
 
     def grant(self, claim: wire.Claim, attempt: int = 1) -> None:
         answer = wire.ClaimAnswer(
-            command_id=claim.command_id, dispatch_number=claim.dispatch_number, granted=True, attempt=attempt
+            command_id=claim.command_id,
+            dispatch_number=claim.dispatch_number,
+            granted=True,
+            attempt=attempt,
+            expires_in_ms=self.expires_in_ms,
         )
         self.send(wire.ToConnector(claim_answers=[answer]))
 

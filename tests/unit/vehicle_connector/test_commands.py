@@ -1,5 +1,7 @@
 """A command's way through the connector: claimed, handed over, answered, recorded."""
 
+from typing import Any
+
 import pytest
 
 from service_kit.tracing import ActiveSpan
@@ -221,6 +223,27 @@ async def test_what_waits_for_room_goes_back_before_the_service_gives_it_up_and_
     assert world.service.results(C2)[-1].outcome.kind == Outcome.COMPLETED
 
 
+async def test_what_expires_while_it_waits_for_room_is_not_handed_over(world: World) -> None:
+    vehicle = await world.vehicle(hello(max_commands=1))
+    await world.dispatch.command(C1, VIN)
+    await until(lambda: vehicle.handed == [C1])
+    world.service.expires_in_ms = 50
+    await world.dispatch.command(C2, VIN)
+    await until(lambda: len(world.service.claims) == 2)
+    world.service.expires_in_ms = 60_000
+    await world.dispatch.command(C3, VIN)
+    await until(lambda: len(world.service.claims) == 3)
+    expired = world.service.clock() + 0.1
+    await until(lambda: world.service.clock() > expired)
+    await vehicle.finish(C1, 1)
+    await until(lambda: len(vehicle.handed) > 1)
+    assert vehicle.handed == [C1, C3]
+    await until(lambda: world.service.outcome(C2))
+    outcome = world.service.outcome(C2)
+    assert outcome is not None
+    assert (outcome.kind, outcome.code) == (Outcome.NOT_HANDED_OVER, "EXPIRED")
+
+
 async def test_a_slow_command_does_not_hold_up_the_others_of_its_session(world: World) -> None:
     vehicle = await world.vehicle()
     await world.dispatch.command(C1, VIN)
@@ -293,10 +316,12 @@ async def test_a_command_that_cannot_be_handled_here_does_not_stop_the_others_of
 ) -> None:
     hand_over = Executor.hand_over
 
-    def failing(executor: Executor, dispatched: wire.DispatchedCommand, attempt: int, span: ActiveSpan | None) -> None:
+    def failing(
+        executor: Executor, dispatched: wire.DispatchedCommand, attempt: int, span: ActiveSpan | None, **facts: Any
+    ) -> None:
         if dispatched.command_id == C1:
             raise RuntimeError("a bug")
-        hand_over(executor, dispatched, attempt, span)
+        hand_over(executor, dispatched, attempt, span, **facts)
 
     monkeypatch.setattr(Executor, "hand_over", failing)
     vehicle = await world.vehicle()

@@ -571,6 +571,7 @@ class ClaimAnswer(_message.Message):
     GRANTED_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
+    EXPIRES_IN_MS_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     dispatch_number: _builtins.int
     granted: _builtins.bool
@@ -578,6 +579,8 @@ class ClaimAnswer(_message.Message):
     """When granted: the attempt this is."""
     refusal: _builtins.str
     """When refused: "unknown" (no such command), "stale", "expired", "cancelled", "lease_lapsed", "session_superseded"."""
+    expires_in_ms: _builtins.int
+    """When granted: how long it may still be handed over, 0 if nobody says."""
     def __init__(
         self,
         *,
@@ -586,10 +589,11 @@ class ClaimAnswer(_message.Message):
         granted: _builtins.bool = ...,
         attempt: _builtins.int = ...,
         refusal: _builtins.str = ...,
+        expires_in_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "command_id", b"command_id", "dispatch_number", b"dispatch_number", "granted", b"granted", "refusal", b"refusal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "command_id", b"command_id", "dispatch_number", b"dispatch_number", "expires_in_ms", b"expires_in_ms", "granted", b"granted", "refusal", b"refusal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
