@@ -94,6 +94,7 @@ class ConnectorApi(connector_pb2_grpc.ConnectorServiceServicer):
                 yield message
         finally:
             reader.cancel()
+            stream.end()
             _log.info("connector_detached", connector_id=stream.connector_id)
 
     async def drain(self) -> None:
@@ -178,6 +179,10 @@ class _ConnectorStream:
                 self._take_in(message)
         except Exception as error:
             self._fail(error)
+        self.end()
+
+    def end(self) -> None:
+        """Nothing more is sent."""
         self._ended = True
         self._changed.set()
 
@@ -261,6 +266,10 @@ class _ConnectorStream:
                 return
             else:
                 session = future.result()
+                if self._ended or self._failure is not None:  # the connector never hears of it
+                    end = SessionEnd(self.connector_id, session.vehicle_id, session.session_epoch)
+                    self._watch(self._api.absences.enqueue(end))
+                    return
                 answer = connector_pb2.SessionAnswer(
                     vehicle_id=session.vehicle_id,
                     session_epoch=session.session_epoch,

@@ -1,6 +1,7 @@
 """What a connector's stream makes of results that cannot be recorded, and of vehicles that are away."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,8 +13,10 @@ from command_service.grpc_mapping import milliseconds_left
 from command_service.use_cases.limits import Limits
 from command_service.use_cases.record_results import Acknowledgement
 from command_service.use_cases.unreached_vehicles import NotReached
-from command_service.use_cases.vehicle_sessions import SessionEnd
+from command_service.use_cases.vehicle_sessions import Hello, SessionEnd, SessionOpened
 from service_kit.errors import InvalidInput, Unavailable
+from sovd_protos.connector.v1.connector_pb2 import FromConnector, Registration
+from sovd_protos.connector.v1.connector_pb2 import SessionOpened as SessionOpenedMessage
 
 POISON = "what no database can store"
 
@@ -84,6 +87,54 @@ async def test_a_session_has_ended_before_it_is_said_why_its_vehicle_is_not_reac
     for answer in [api.absences.enqueue(report), api.absences.enqueue(end)]:
         await answer
     assert done == [end, report]
+
+
+async def test_a_session_that_is_granted_when_its_stream_has_ended_is_closed() -> None:
+    """The connector never hears of it. It has presented itself anew by then, without it."""
+    asked, granting = asyncio.Event(), asyncio.Event()
+    ended: list[SessionEnd] = []
+
+    class Sessions:
+        renew_leases = None
+
+        async def register_connector(self, *_: object) -> tuple[list[Any], list[Any]]:
+            return [], []
+
+        async def open(self, hellos: Sequence[Hello]) -> list[SessionOpened]:
+            asked.set()
+            await granting.wait()
+            return [SessionOpened("v1", 7) for _ in hellos]
+
+        async def close(self, ends: Sequence[SessionEnd]) -> None:
+            ended.extend(ends)
+
+    class Nothing:
+        async def of_connectors(self, _: object) -> dict[str, list[Any]]:
+            return {}
+
+    async def messages() -> AsyncIterator[FromConnector]:
+        yield FromConnector(registration=Registration(connector_id="c1"))
+        yield FromConnector(sessions_opened=[SessionOpenedMessage(request_id=1, vin="WDD1234567890ABCD")])
+        await asyncio.Event().wait()
+
+    unused: Any = None
+    sessions: Any = Sessions()
+    nothing: Any = Nothing()
+    api = ConnectorApi(unused, unused, sessions, nothing, unused, Limits())
+    stream: Any = api.Attach(messages(), unused)
+    assert (await anext(stream)).HasField("registered")
+
+    async def take_what_comes() -> None:
+        async for _ in stream:
+            pass
+
+    awaiting = asyncio.create_task(take_what_comes())
+    await asked.wait()
+    awaiting.cancel()
+    await asyncio.wait([awaiting])
+    granting.set()
+    await api.drain()
+    assert ended == [SessionEnd("c1", "v1", 7)]
 
 
 @pytest.mark.parametrize(
