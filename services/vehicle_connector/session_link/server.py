@@ -249,7 +249,8 @@ def _session_opened(hello: wire.Hello, fingerprint: str) -> connector_pb2.Sessio
 
 def _held(hello: wire.Hello) -> set[AttemptKey]:
     """What we once handed over; another id than ours would only trouble the command service."""
-    return {(held.command_id, held.attempt) for held in hello.held if _COMMAND_ID.fullmatch(held.command_id)}
+    listed = hello.held[:_MAX_LISTED]
+    return {(held.command_id, held.attempt) for held in listed if _COMMAND_ID.fullmatch(held.command_id)}
 
 
 @lru_cache(maxsize=256)

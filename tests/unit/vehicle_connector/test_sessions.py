@@ -1,6 +1,7 @@
 """Sessions: who is let in, who is the newest, who is silent, and what a vehicle that comes back goes on with."""
 
 import asyncio
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -246,6 +247,13 @@ async def test_a_held_command_that_nobody_wants_is_dropped(world: World) -> None
     world.service.take_ups[C1, 1] = wire.TakeUp(command_id=C1, attempt=1)
     vehicle = await world.vehicle(hello(held=[HELD]))
     assert [(resume.command_id, resume.wanted) for resume in vehicle.welcome.resume] == [(C1, False)]
+
+
+async def test_what_a_vehicle_claims_to_hold_has_an_end(world: World) -> None:
+    """It goes with what all other vehicles say, over the one stream that takes no message of any size."""
+    held = [session_pb2.HeldCommand(command_id=str(uuid4()), attempt=1) for _ in range(1500)]
+    vehicle = await world.vehicle(hello(held=held))
+    assert len(world.service.opened[0].held) == len(vehicle.welcome.resume) == 1000
 
 
 async def test_a_vehicle_that_forgot_its_command_has_that_forgotten_here_too(world: World) -> None:
