@@ -58,7 +58,7 @@ def serve_sovd(settings: Settings, fleet: Fleet, lifecycle: Lifecycle) -> SovdSe
 
 def build_fleet(settings: Settings, policy: ReconnectPolicy | None = None) -> Fleet:
     """The fleet, not yet running: for tests and benches that script its faults."""
-    specs, secret = _specs(settings), settings.vehicle_credential_secret
+    specs, secret = vehicle_specs(settings), settings.vehicle_credential_secret
     return Fleet(
         specs,
         Connections(settings.connector_address, shared=settings.shared_connection),
@@ -93,8 +93,9 @@ def _doip_ports(settings: Settings) -> DoipPorts | None:
     return DoipPorts(settings.doip_host, settings.doip_port, (host, int(port)) if host else None)
 
 
-def _specs(settings: Settings) -> list[VehicleSpec]:
+def vehicle_specs(settings: Settings) -> list[VehicleSpec]:
+    """The fleet's vehicles, in the order of their DoIP ports."""
     demo = demo_fleet() if settings.demo_data else []
-    named = [VehicleSpec(vin) for vin in settings.vins]
+    named = [VehicleSpec(vin, "Simulated", "Vehicle") for vin in settings.vins]
     fleet = [*demo, *named, *simulated_fleet(settings.vehicles, settings.seed)]
     return [replace(spec, drives=spec.vin in settings.driving_vehicles) for spec in fleet]

@@ -78,45 +78,62 @@ def health(
 
 
 def simulate(
-    vehicles: Annotated[int, typer.Option(min=0, help="How many.")] = 10,
-    connector: Annotated[str, typer.Option(help="Where they dial in, host:port.")] = "localhost:50052",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same VINs.")] = 1,
-    vin: Annotated[list[str] | None, typer.Option(help="This one as well. Repeat it.")] = None,
+    vehicles: Annotated[int, typer.Option(envvar="VEHICLES", min=0, help="How many.")] = 10,
+    connector: Annotated[
+        str, typer.Option(envvar="CONNECTOR_ADDRESS", help="Where they dial in, host:port.")
+    ] = "localhost:50052",
+    seed: Annotated[int, typer.Option(envvar="SEED", help="The same seed gives the same VINs.")] = 1,
+    vin: Annotated[list[str] | None, typer.Option(help="This one as well. Repeat it, or set VINS=VIN,….")] = None,
     driving: Annotated[
-        list[str] | None, typer.Option(metavar="VIN", help="Drives, where the others are parked. Repeat it.")
+        list[str] | None,
+        typer.Option(metavar="VIN", help="Drives, where the others are parked. Repeat it, or set DRIVING_VEHICLES."),
     ] = None,
     fault: Annotated[
-        list[str] | None, typer.Option(help="What goes wrong, as in slow:seconds=2 or silent:vin=…. Repeat it.")
+        list[str] | None,
+        typer.Option(help="What goes wrong, as in slow:seconds=2 or silent:vin=…. Repeat it, or set FAULTS='…;…'."),
     ] = None,
-    ledger: Annotated[Path | None, typer.Option(help="Keep here what each vehicle was handed.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(envvar="LEDGER_FILE", help="Keep here what each vehicle was handed.")
+    ] = None,
     doip_port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Speak DoIP, each vehicle on its own port from this one on. 0: free ones."),
+        typer.Option(
+            envvar="DOIP_PORT",
+            min=0,
+            max=65535,
+            help="Speak DoIP, each vehicle on its own port from this one on. 0: free ones.",
+        ),
     ] = None,
     sovd_port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Serve each as a SOVD server too, at http://localhost:PORT/VIN."),
+        typer.Option(
+            envvar="SOVD_PORT", min=0, max=65535, help="Serve each as a SOVD server too, at http://localhost:PORT/VIN."
+        ),
     ] = None,
-    dial_in: Annotated[bool, typer.Option(help="Without it vehicles wait to be dialled.")] = True,
+    dial_in: Annotated[bool, typer.Option(envvar="DIAL_IN", help="Without it vehicles wait to be dialled.")] = True,
     identity_dir: Annotated[
-        Path | None, typer.Option(help="They have certificates, each in a folder of its VIN below this one.")
+        Path | None,
+        typer.Option(envvar="IDENTITY_DIR", help="They have certificates, each in a folder of its VIN below this one."),
     ] = None,
     enrolment_code: Annotated[
-        str | None, typer.Option(help="For the one that has none yet: see `sovd vehicles enrol`.")
+        str | None,
+        typer.Option(envvar="ENROLMENT_CODE", help="For the one that has none yet: see `sovd vehicles enrol`."),
     ] = None,
     enrolment: Annotated[
-        str | None, typer.Option(help="Where it asks for one, host:port.", show_default="port 50053 of the connector")
+        str | None,
+        typer.Option(
+            envvar="ENROLMENT_ADDRESS",
+            help="Where it asks for one, host:port.",
+            show_default="port 50053 of the connector",
+        ),
     ] = None,
-    ca_file: Annotated[Path | None, typer.Option(help="Who has signed the connector's certificate (PEM).")] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(envvar="GRPC_TLS_CA_FILE", help="Who has signed the connector's certificate (PEM).")
+    ] = None,
     register: Annotated[bool, typer.Option("--register", help="First add those the fleet lacks (as admin).")] = False,
 ) -> None:
     """Run simulated vehicles; VEHICLE_CREDENTIAL_SECRET makes their credentials, where they have no certificates."""
     simulator = _load("vehicle_simulator.__main__", "vehicle-simulator")
-    if register:
-        specs = _load("vehicle_simulator.fleet", "vehicle-simulator").simulated_fleet(vehicles, seed)
-        named = [{"vin": one, "make": "Simulated", "model": "Vehicle", "year": 2024} for one in vin or []]
-        fleet = named + [{"vin": spec.vin, "make": spec.make, "model": spec.model, "year": spec.year} for spec in specs]
-        _register(fleet if dial_in else _dialled(fleet, doip_port, sovd_port))
     given = {
         "VEHICLES": str(vehicles),
         "CONNECTOR_ADDRESS": connector,
@@ -131,10 +148,12 @@ def simulate(
         "ENROLMENT_CODE": enrolment_code or "",
         "ENROLMENT_ADDRESS": enrolment or "",
         "GRPC_TLS_CA_FILE": str(ca_file or ""),
-        "DIAL_IN": "" if dial_in else "false",
+        "DIAL_IN": str(dial_in),
     }
     # Settings come from the environment, and what is not given here is read from there.
     os.environ.update({name: value for name, value in given.items() if value})
+    if register:
+        _register(_simulated_fleet())
     simulator.main()
 
 
@@ -196,6 +215,17 @@ def agent(
 
 def _state_home() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
+
+
+def _simulated_fleet() -> list[Facts]:
+    """The vehicles that the simulator will have; wrong settings end the program here, before any is registered."""
+    composition = _load("vehicle_simulator.composition", "vehicle-simulator")
+    settings = _load("service_kit.settings", "vehicle-simulator").load_settings(composition.Settings)
+    fleet = [
+        {"vin": spec.vin, "make": spec.make, "model": spec.model, "year": spec.year}
+        for spec in composition.vehicle_specs(settings)
+    ]
+    return fleet if settings.dial_in else _dialled(fleet, settings.doip_port, settings.sovd_port)
 
 
 def _dialled(fleet: list[Facts], doip_port: int | None, sovd_port: int | None) -> list[Facts]:

@@ -136,6 +136,11 @@ SIMULATOR_SETTINGS = (
     "FAULTS",
     "LEDGER_FILE",
     "DOIP_PORT",
+    "SOVD_PORT",
+    "IDENTITY_DIR",
+    "ENROLMENT_CODE",
+    "ENROLMENT_ADDRESS",
+    "GRPC_TLS_CA_FILE",
     "DIAL_IN",
 )
 
@@ -147,29 +152,108 @@ def forget_simulator_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def test_simulate_hands_its_options_to_the_simulator(stranger: Sovd, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment that the simulator was started with, from one in which nothing is set."""
     seen: dict[str, str] = {}
     forget_simulator_settings(monkeypatch)
     monkeypatch.setattr("vehicle_simulator.__main__.main", lambda: seen.update(os.environ))
+    return seen
+
+
+def test_simulate_hands_its_options_to_the_simulator(stranger: Sovd, simulated: dict[str, str]) -> None:
     vehicles = ("--vehicles", "3", "--vin", "A", "--vin", "B", "--driving", "B")
     ran = stranger("simulate", *vehicles, "--connector", "h:1", "--fault", "silent")
     assert ran.code == 0
-    assert {name: seen.get(name) for name in SIMULATOR_SETTINGS} == {
+    assert {name: simulated[name] for name in SIMULATOR_SETTINGS if name in simulated} == {
         "VEHICLES": "3",
         "CONNECTOR_ADDRESS": "h:1",
         "SEED": "1",
         "VINS": "A,B",
         "DRIVING_VEHICLES": "B",
         "FAULTS": "silent",
-        "LEDGER_FILE": None,
-        "DOIP_PORT": None,
-        "DIAL_IN": None,
+        "DIAL_IN": "True",
     }
 
 
+IN_THE_ENVIRONMENT = {
+    "VEHICLES": "3",
+    "CONNECTOR_ADDRESS": "localhost:1",
+    "SEED": "2",
+    "VINS": "A, B",
+    "DRIVING_VEHICLES": "B",
+    "FAULTS": "silent;slow:seconds=2",
+    "LEDGER_FILE": "ledger",
+    "DOIP_PORT": "13400",
+    "SOVD_PORT": "8020",
+    "IDENTITY_DIR": "identities",
+    "ENROLMENT_CODE": "code",
+    "ENROLMENT_ADDRESS": "localhost:2",
+    "GRPC_TLS_CA_FILE": "ca.pem",
+    "DIAL_IN": "False",
+}
+
+
+def test_simulate_takes_what_it_is_not_given_from_the_environment(
+    stranger: Sovd, simulated: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in IN_THE_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    assert stranger("simulate").code == 0
+    assert {name: simulated[name] for name in IN_THE_ENVIRONMENT} == IN_THE_ENVIRONMENT
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "value"),
+    [
+        ("VEHICLES", ("--vehicles", "10"), "10"),
+        ("CONNECTOR_ADDRESS", ("--connector", "localhost:50052"), "localhost:50052"),
+        ("SEED", ("--seed", "1"), "1"),
+        ("VINS", ("--vin", "C", "--vin", "D"), "C,D"),
+        ("DOIP_PORT", ("--doip-port", "0"), "0"),
+        ("DIAL_IN", ("--dial-in",), "True"),
+    ],
+)
+def test_what_simulate_is_given_wins_over_the_environment(
+    stranger: Sovd,
+    simulated: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    options: tuple[str, ...],
+    value: str,
+) -> None:
+    monkeypatch.setenv(name, IN_THE_ENVIRONMENT[name])
+    assert stranger("simulate", *options).code == 0
+    assert simulated[name] == value
+
+
+def test_simulate_names_a_wrong_variable(
+    stranger: Sovd, simulated: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VEHICLES", "many")
+    ran = stranger("simulate")
+    assert ran.code == 2
+    assert "VEHICLES" in ran.err
+    assert not simulated
+
+
+def test_simulate_registers_the_fleet_of_the_environment(
+    sovd: Sovd, api: FakeApi, simulated: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vins = ["W" * 17, "V" * 17]
+    fleet = {"VEHICLES": "0", "VINS": ", ".join(vins), "DOIP_PORT": "13400", "DIAL_IN": "no"}
+    for name, value in {**fleet, "VEHICLE_CREDENTIAL_SECRET": "s" * 16}.items():
+        monkeypatch.setenv(name, value)
+    assert sovd("simulate", "--register").code == 0
+    assert [(vehicle["vin"], vehicle["link"]["address"]) for vehicle in api.vehicles[1:]] == [
+        (vins[0], "127.0.0.1:13400"),
+        (vins[1], "127.0.0.1:13401"),
+    ]
+
+
+@pytest.mark.usefixtures("simulated")
 def test_simulate_registers_what_the_fleet_lacks(sovd: Sovd, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    forget_simulator_settings(monkeypatch)
-    monkeypatch.setattr("vehicle_simulator.__main__.main", lambda: None)
+    monkeypatch.setenv("VEHICLE_CREDENTIAL_SECRET", "s" * 16)
     ran = sovd("simulate", "--vehicles", "2", "--vin", VIN, "--register")
     assert (ran.code, ran.err) == (0, f"added 2 vehicles to the fleet at {sovd.url}\n")
     assert len(api.vehicles) == 3
@@ -178,6 +262,8 @@ def test_simulate_registers_what_the_fleet_lacks(sovd: Sovd, api: FakeApi, monke
     )
     assert dialled.code == 0
     assert api.vehicles[-1]["link"] == {"kind": "doip", "address": "127.0.0.1:13400"}
+    for name in ("VINS", "DOIP_PORT", "DIAL_IN"):  # what the calls before have set
+        monkeypatch.delenv(name)
     assert "added 0" in sovd("simulate", "--vehicles", "2", "--register").err
 
 
