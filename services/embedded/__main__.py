@@ -28,6 +28,7 @@ def main(host: str, port: int, data_dir: Path) -> NoReturn:
             directory = DataDirectory(data_dir)
             stack.enter_context(directory.locked())
             secrets = directory.secrets()
+            directory.check_databases()
             _check_free(host, port)
         except OSError as error:
             sys.exit(f"sovd: {error}")

@@ -8,7 +8,7 @@ import command_service.composition
 import gateway.composition
 import vehicle_connector.composition
 import vehicle_simulator.composition
-from embedded.data_directory import DataDirectory
+from embedded.data_directory import WITH_DATABASE, DataDirectory
 from embedded.parts import (
     command_service_settings,
     gateway_settings,
@@ -47,7 +47,7 @@ async def compose(settings: Settings) -> AsyncIterator[Embedded]:
 
 async def _migrate(settings: Settings) -> None:
     directory = DataDirectory(settings.data_dir)
-    for service in ("gateway", "command_service"):
+    for service in WITH_DATABASE:
         await upgrade(directory.database_url(service), f"{service}.storage.migrations", service)
 
 

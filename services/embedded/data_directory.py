@@ -4,10 +4,13 @@ import fcntl
 import json
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+WITH_DATABASE = ("gateway", "command_service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,15 @@ class DataDirectory:
 
     def database_url(self, service: str) -> str:
         return f"sqlite:///{self.path / service}.db"
+
+    def check_databases(self) -> None:
+        """Before anything works on them. Call it within `locked`."""
+        for file in (self.path / f"{service}.db" for service in WITH_DATABASE):
+            if file.exists() and (damage := _damage(file)):
+                raise OSError(
+                    f"{file} is damaged ({damage}): put a copy of all files of {self.path} from before in their place,"
+                    " or delete them to start afresh"
+                )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -56,6 +68,18 @@ class DataDirectory:
             os.fsync(file.fileno())
         temporary.replace(path)
         return made
+
+
+def _damage(database: Path) -> str | None:
+    """What SQLite finds wrong with the structure of the file, on one line; None: nothing."""
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:
+        return None  # it cannot be opened, and who needs it says why
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    return None if found == "ok" else " ".join(found.split())
 
 
 def _private(path: str, flags: int) -> int:

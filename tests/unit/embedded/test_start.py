@@ -114,6 +114,16 @@ def test_a_port_that_is_taken() -> None:
     program._check_free("127.0.0.1", port)
 
 
+def test_a_damaged_database_is_one_line_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "WARNING")
+    (tmp_path / "command_service.db").write_bytes(b"no database" * 100)
+    with pytest.raises(SystemExit) as stopped:
+        program.main("127.0.0.1", 0, tmp_path)
+    assert str(stopped.value.code).startswith(
+        f"sovd: {tmp_path}/command_service.db is damaged (file is not a database)"
+    )
+
+
 def test_the_greeting_says_what_to_type_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/usr/bin/python"])
     greeting = program._greeting(settings(tmp_path), 8000)
