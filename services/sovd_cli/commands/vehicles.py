@@ -10,6 +10,9 @@ from sovd_cli.api import Api, open_api
 from sovd_cli.errors import CliError
 from sovd_cli.output import JsonOption, moment, print_fields, print_json, print_table, say
 
+# What the API takes, in its unit here.
+LONGEST_LOCK_MINUTES = 480
+
 app = typer.Typer(
     help="The fleet: list it, look at a vehicle, lock it, add, remove, enrol and revoke (admin).", no_args_is_help=False
 )
@@ -84,15 +87,23 @@ def remove(vin: Vin) -> None:
 @app.command()
 def lock(
     vin: Vin,
-    minutes: Annotated[float | None, typer.Option(help="For so long from now on; 15 unless given.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="For so long from now on, at most 480; 15 unless given.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Lock a vehicle: for a while only you may change anything on it. Locking it again renews the lock."""
-    body = {} if minutes is None else {"expires_in_seconds": round(minutes * 60)}
+    body = {} if minutes is None else {"expires_in_seconds": _seconds(minutes)}
     with open_api() as api:
         vehicle = find_vehicle(api, vin)
         taken = api.post(_lock_path(vehicle), body)
     print_json(taken) if as_json else say(f"locked {vehicle['vin']} until {moment(taken['expires_at'])}")
+
+
+def _seconds(minutes: float) -> int:
+    if not 0 < minutes <= LONGEST_LOCK_MINUTES:  # nor is nan
+        raise CliError(f"--minutes {minutes:g}: must be more than 0 and at most {LONGEST_LOCK_MINUTES}")
+    return max(1, round(minutes * 60))
 
 
 @app.command()

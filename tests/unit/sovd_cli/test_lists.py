@@ -50,6 +50,19 @@ def test_add_and_remove_a_vehicle(sovd: Sovd, api: FakeApi) -> None:
     assert api.vehicles == []
 
 
+@pytest.mark.parametrize("minutes", ["nan", "inf", "-inf", "0", "-1", "480.5"])
+def test_a_lock_is_for_some_minutes(sovd: Sovd, api: FakeApi, minutes: str) -> None:
+    ran = sovd("vehicles", "lock", VIN, "--minutes", minutes)
+    assert (ran.code, ran.err) == (2, f"sovd: --minutes {minutes}: must be more than 0 and at most 480\n")
+    assert not api.terms
+
+
+@pytest.mark.parametrize(("minutes", "seconds"), [("0.001", 1), ("1.5", 90), ("480", 28_800)])
+def test_the_minutes_of_a_lock_are_sent_in_seconds(sovd: Sovd, api: FakeApi, minutes: str, seconds: int) -> None:
+    assert sovd("vehicles", "lock", VIN, "--minutes", minutes).code == 0
+    assert api.terms == [{"expires_in_seconds": seconds}]
+
+
 def test_lock_and_unlock_a_vehicle(sovd: Sovd, api: FakeApi) -> None:
     assert f"locked {VIN} until 20" in sovd("vehicles", "lock", VIN).err
     assert "engineer" in sovd("vehicles").out
