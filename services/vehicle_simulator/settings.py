@@ -9,6 +9,9 @@ from pydantic_settings import NoDecode
 
 from service_kit.settings import NO_PLAIN_TEXT, CommaList, HostPort, Port, ServiceSettings
 from vehicle_simulator.faults import Fault, make_fault, parse_faults
+from vehicle_simulator.fleet import demo_fleet
+
+LAST_PORT = 65_535
 
 
 def _faults(value: Any) -> Any:
@@ -23,6 +26,11 @@ def _faults_from_json(text: str) -> tuple[Fault, ...]:
         return tuple(make_fault(**{"kind": "", **options}) for options in json.loads(text))
     except (json.JSONDecodeError, TypeError):
         raise ValueError("must be a JSON list of objects") from None
+
+
+def _first_ports(count: int) -> str:
+    highest = LAST_PORT - count + 1
+    return f"1 to {highest}, or 0 for free ones" if highest > 0 else "fewer vehicles"
 
 
 class Settings(ServiceSettings):
@@ -75,6 +83,16 @@ class Settings(ServiceSettings):
         if secret is None and not given.data.get("identity_dir"):
             raise ValueError("missing")
         return secret
+
+    @model_validator(mode="after")
+    def _each_vehicle_has_a_port(self) -> "Settings":
+        count = self.vehicles + len(self.vins) + (len(demo_fleet()) if self.demo_data else 0)
+        if self.doip_port and self.doip_port + count - 1 > LAST_PORT:
+            raise ValueError(
+                f"DOIP_PORT: the {count} vehicles have a port each from {self.doip_port} on, and the last is"
+                f" {LAST_PORT}; give {_first_ports(count)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _plain_text_stays_on_this_machine(self) -> "Settings":

@@ -252,6 +252,18 @@ def test_simulate_registers_the_fleet_of_the_environment(
 
 
 @pytest.mark.usefixtures("simulated")
+def test_simulate_registers_nothing_that_will_not_run(
+    sovd: Sovd, api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VEHICLE_CREDENTIAL_SECRET", "s" * 16)
+    with pytest.raises(SystemExit) as stopped:
+        sovd("simulate", "--vehicles", "2", "--doip-port", "65535", "--no-dial-in", "--register")
+    assert stopped.value.code == 78
+    assert capsys.readouterr().err.startswith("DOIP_PORT: the 2 vehicles have a port each from 65535 on")
+    assert len(api.vehicles) == 1
+
+
+@pytest.mark.usefixtures("simulated")
 def test_simulate_registers_what_the_fleet_lacks(sovd: Sovd, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VEHICLE_CREDENTIAL_SECRET", "s" * 16)
     ran = sovd("simulate", "--vehicles", "2", "--vin", VIN, "--register")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -145,6 +146,36 @@ def test_a_wrong_setting_is_named(
         load_settings(Settings)
     assert stopped.value.code == 78
     assert capsys.readouterr().err.startswith(complaint)
+
+
+@pytest.mark.parametrize(
+    ("fleet", "first", "allowed"),
+    [
+        ({"VEHICLES": "2"}, "65535", "1 to 65534, or 0 for free ones"),
+        ({"VEHICLES": "1", "VINS": "A,B", "DEMO_DATA": "true"}, "65532", "1 to 65531, or 0 for free ones"),
+        ({"VEHICLES": "70000"}, "1", "fewer vehicles"),
+    ],
+)
+def test_ports_for_doip_that_there_are_not(
+    fleet: dict[str, str],
+    first: str,
+    allowed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in {**fleet, "DOIP_PORT": first, "VEHICLE_CREDENTIAL_SECRET": SECRET}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as stopped:
+        load_settings(Settings)
+    assert stopped.value.code == 78
+    complaint = capsys.readouterr().err
+    assert re.fullmatch(rf"DOIP_PORT: the \d+ vehicles .+ from {first} on, .+; give {allowed}\n", complaint)
+
+
+@pytest.mark.parametrize(("vehicles", "first"), [(1, 65_535), (2, 65_534), (70_000, 0)])
+def test_ports_for_doip_that_there_are(vehicles: int, first: int) -> None:
+    given = Settings(vehicle_credential_secret=SecretStr(SECRET), vehicles=vehicles, doip_port=first)
+    assert given.doip_port == first
 
 
 @pytest.mark.parametrize("instead", [{"identity_dir": "/identities"}, {"dial_in": False}])
