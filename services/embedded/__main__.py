@@ -57,7 +57,7 @@ async def _with_greeting(settings: Settings) -> AsyncIterator[Embedded]:
 
 def _greeting(settings: Settings, port: int) -> str:
     host = "localhost" if settings.host in ("127.0.0.1", *EVERYWHERE) else settings.host
-    url = f"http://{host}:{port}"
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     there = "" if port == 8000 else f" --url {url}"
     sovd = _program()
     return f"""

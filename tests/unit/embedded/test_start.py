@@ -124,6 +124,22 @@ def test_a_damaged_database_is_one_line_before_anything_starts(tmp_path: Path, m
     )
 
 
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("::1", "http://[::1]:9"),
+        ("fd00::1", "http://[fd00::1]:9"),
+        ("::", "http://localhost:9"),
+        ("0.0.0.0", "http://localhost:9"),
+        ("192.0.2.1", "http://192.0.2.1:9"),
+    ],
+)
+def test_the_greeting_has_an_address_that_can_be_opened(tmp_path: Path, host: str, address: str) -> None:
+    greeting = program._greeting(settings(tmp_path).model_copy(update={"host": host}), 9)
+    assert f"sovd is running at {address}  " in greeting
+    assert f"login --url {address} --username" in greeting
+
+
 def test_the_greeting_says_what_to_type_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/usr/bin/python"])
     greeting = program._greeting(settings(tmp_path), 8000)
