@@ -60,7 +60,8 @@ describe('with the keyboard alone', () => {
     await press('Enter');
 
     const dialog = page.getByRole('dialog', { name: 'Send ClearDTC?' });
-    await expect.poll(() => hasFocus(dialog.getByRole('button', { name: 'Send ClearDTC' }))).toBe(true);
+    await expect.poll(() => hasFocus(dialog.getByRole('button', { name: 'Not now' }))).toBe(true);
+    await tabTo(page, dialog.getByRole('button', { name: 'Send ClearDTC' }));
     for (let steps = 0; steps < 4; steps += 1) {
       await step(page);
       expect(await dialog.evaluate((element) => element.contains(document.activeElement))).toBe(true);

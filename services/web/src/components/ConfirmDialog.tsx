@@ -19,6 +19,7 @@ interface ConfirmDialogProps {
   children: ReactNode;
 }
 
+/** The focus begins at the confirmation, except of a warning: a held Enter key, which repeats, must not confirm it. */
 export function ConfirmDialog({
   open,
   title,
@@ -31,6 +32,7 @@ export function ConfirmDialog({
   children,
 }: ConfirmDialogProps) {
   const id = useId();
+  const warns = color === 'warning';
   return (
     <Dialog open={open} onClose={onClose} aria-labelledby={id} maxWidth="sm" fullWidth>
       <DialogTitle id={id}>{title}</DialogTitle>
@@ -43,10 +45,10 @@ export function ConfirmDialog({
         )}
       </DialogContent>
       <DialogActions>
-        <Button onClick={onClose} color="inherit">
+        <Button onClick={onClose} color="inherit" autoFocus={warns}>
           Not now
         </Button>
-        <Button onClick={onConfirm} variant="contained" color={color} loading={busy} autoFocus>
+        <Button onClick={onConfirm} variant="contained" color={color} loading={busy} autoFocus={!warns}>
           {confirm}
         </Button>
       </DialogActions>

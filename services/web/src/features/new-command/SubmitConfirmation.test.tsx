@@ -21,9 +21,15 @@ it('names the vehicle, what is sent and what it does', () => {
   expect(dialog).toHaveTextContent('Stored faults with their snapshots are erased');
 });
 
-it('sends on the button that says so, which has the focus', async () => {
+it('sends nothing while the key that opened it repeats', async () => {
+  const { onConfirm } = open();
+  await userEvent.keyboard('{Enter>8/}');
+  expect(onConfirm).not.toHaveBeenCalled();
+});
+
+it('sends on the button that says so, one step further', async () => {
   const { onConfirm, onClose } = open();
-  await userEvent.keyboard('{Enter}');
+  await userEvent.keyboard('{Tab}{Enter}');
   expect(onConfirm).toHaveBeenCalledOnce();
   expect(onClose).not.toHaveBeenCalled();
 });
