@@ -85,6 +85,19 @@ describe('after a page load', () => {
     expect(session.state.get()).toEqual({ phase: 'unreachable' });
     expect(hasLogin()).toBe(true);
   });
+
+  it.each([[REFRESH], [ME]])(
+    'a server that has no time now for %s is no reason to log in again either',
+    async (path) => {
+      rememberLogin();
+      const busy = json(429, { status: 429, code: 'RATE_LIMITED', detail: 'too many requests' });
+      serve({ [REFRESH]: [tokens('b')], [ME]: [json(200, USER)], [path]: [busy] });
+      const session = new Session();
+      await session.restore();
+      expect(session.state.get()).toEqual({ phase: 'unreachable' });
+      expect(hasLogin()).toBe(true);
+    },
+  );
 });
 
 describe('a call', () => {

@@ -8,7 +8,7 @@
 import createClient from 'openapi-fetch';
 import { apiAt } from '../api/address';
 import type { components, paths } from '../api/generated/schema';
-import { ApiProblem, NetworkProblem, toApiProblem, UserChanged } from '../api/problem';
+import { ApiProblem, toApiProblem, UserChanged } from '../api/problem';
 import { send } from '../api/transport';
 import { Store } from '../lib/store';
 import { forgetLogin, hasLogin, rememberLogin } from './loginHint';
@@ -42,11 +42,8 @@ export class Session {
       await this.refresh();
       await this.readUser();
     } catch (error) {
-      if (error instanceof NetworkProblem || (error instanceof ApiProblem && error.status >= 500)) {
-        this.state.set({ phase: 'unreachable' });
-      } else {
-        this.end(false);
-      }
+      if (isRefusal(error)) this.end(false);
+      else this.state.set({ phase: 'unreachable' });
     }
   }
 
@@ -100,7 +97,7 @@ export class Session {
     try {
       await this.refresh();
     } catch (error) {
-      if (error instanceof ApiProblem && error.status < 500 && error.status !== 429) this.end(true);
+      if (isRefusal(error)) this.end(true);
       throw error;
     }
   }
@@ -140,6 +137,11 @@ export class Session {
     forgetLogin();
     this.state.set({ phase: 'signed-out', expired });
   }
+}
+
+/** Only a server that does not take the log-in any more ends it, not one that has no time for it now. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof ApiProblem && error.status < 500 && error.status !== 429;
 }
 
 /** Two tabs that use the same refresh token look like a thief to the server. Locks exist on https and localhost. */
