@@ -16,7 +16,7 @@ export const faultMemoryKey = (vehicleId: string) => ['fault-memory', vehicleId]
 export const vehiclesQuery = (query: VehicleQuery) =>
   queryOptions({
     queryKey: [...listsKey, query],
-    queryFn: ({ signal }) => listOf(api.GET('/api/v1/vehicles', { params: { query }, signal })),
+    queryFn: ({ signal }) => caughtUp(listOf(api.GET('/api/v1/vehicles', { params: { query }, signal })), patchList),
     placeholderData: keepPreviousData,
   });
 
@@ -24,7 +24,10 @@ export const vehicleQuery = (vehicleId: string) =>
   queryOptions({
     queryKey: detailKey(vehicleId),
     queryFn: ({ signal }) =>
-      answerOf(api.GET('/api/v1/vehicles/{vehicle_id}', { params: { path: { vehicle_id: vehicleId } }, signal })),
+      caughtUp(
+        answerOf(api.GET('/api/v1/vehicles/{vehicle_id}', { params: { path: { vehicle_id: vehicleId } }, signal })),
+        patchOne,
+      ),
     // While it is online, "last seen" goes on.
     refetchInterval: 30_000,
   });
@@ -38,20 +41,36 @@ export const faultMemoryQuery = (vehicleId: string) =>
       ),
   });
 
+/** Of each read under way: what changed since it began, which its answer may not know yet. */
+const changesSince = new Set<VehicleEvent[]>();
+
+async function caughtUp<Data>(read: Promise<Data>, patch: (data: Data, event: VehicleEvent) => Data): Promise<Data> {
+  const changes: VehicleEvent[] = [];
+  changesSince.add(changes);
+  try {
+    return changes.reduce(patch, await read);
+  } finally {
+    changesSince.delete(changes);
+  }
+}
+
 /** A change of its connection, its lock or why it is not reached, in every list and page that shows the vehicle. */
 export function patchVehicle(queries: QueryClient, event: VehicleEvent): void {
+  for (const changes of changesSince) changes.push(event);
+  queries.setQueriesData<VehicleList>({ queryKey: listsKey }, (list) => list && patchList(list, event));
+  queries.setQueryData<Vehicle>(detailKey(event.vehicleId), (vehicle) => vehicle && patchOne(vehicle, event));
+}
+
+function patchList(list: VehicleList, event: VehicleEvent): VehicleList {
+  return { ...list, items: list.items.map((vehicle) => patchOne(vehicle, event)) };
+}
+
+function patchOne(vehicle: Vehicle, event: VehicleEvent): Vehicle {
   const { connectionStatus, lock, linkProblem, at } = event;
-  if (connectionStatus !== 'online' && connectionStatus !== 'offline') return;
-  const patch = (vehicle: Vehicle): Vehicle => {
-    if (vehicle.vehicle_id !== event.vehicleId) return vehicle;
-    const wasThere = connectionStatus === 'online' || vehicle.connection_status === 'online';
-    const seen = (wasThere ? at : undefined) ?? vehicle.last_seen_at;
-    const link = { ...vehicle.link, problem: linkProblem };
-    return { ...vehicle, connection_status: connectionStatus, link, lock, last_seen_at: seen };
-  };
-  queries.setQueriesData<VehicleList>(
-    { queryKey: listsKey },
-    (list) => list && { ...list, items: list.items.map(patch) },
-  );
-  queries.setQueryData<Vehicle>(detailKey(event.vehicleId), (vehicle) => vehicle && patch(vehicle));
+  if (vehicle.vehicle_id !== event.vehicleId) return vehicle;
+  if (connectionStatus !== 'online' && connectionStatus !== 'offline') return vehicle;
+  const wasThere = connectionStatus === 'online' || vehicle.connection_status === 'online';
+  const seen = (wasThere ? at : undefined) ?? vehicle.last_seen_at;
+  const link = { ...vehicle.link, problem: linkProblem };
+  return { ...vehicle, connection_status: connectionStatus, link, lock, last_seen_at: seen };
 }
