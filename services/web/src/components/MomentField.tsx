@@ -31,9 +31,10 @@ export function MomentField({ label, value, onChange }: MomentFieldProps) {
   );
 }
 
-/** As the browser's field wants it: the local time without a zone, to the minute. */
+/** As the browser's field wants it: the local time without a zone, to the minute. Nothing for what is no moment. */
 function toLocal(value: string | undefined | null): string {
   if (value === undefined || value === null || value === '') return '';
   const moment = new Date(value);
-  return new Date(moment.getTime() - moment.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+  const local = new Date(moment.getTime() - moment.getTimezoneOffset() * 60_000);
+  return Number.isNaN(local.getTime()) ? '' : local.toISOString().slice(0, 16);
 }

@@ -58,3 +58,7 @@ function join(major: number, majorUnit: string, minor: number, minorUnit: string
 export function secondsBetween(from: string, to: string): number {
   return Math.max(0, (Date.parse(to) - Date.parse(from)) / 1000);
 }
+
+export function isMoment(text: string | null): boolean {
+  return !Number.isNaN(Date.parse(text ?? ''));
+}

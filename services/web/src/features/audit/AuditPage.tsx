@@ -12,16 +12,16 @@ import { useCursorPages } from '../../components/useCursorPages';
 import { useFilters } from '../../components/useFilters';
 import { UserPicker } from '../users/UserPicker';
 import { AuditTable } from './AuditTable';
-import { auditQuery, type AuditQuery } from './queries';
+import { readFilters } from './filters';
+import { auditQuery } from './queries';
 import { Verification } from './Verification';
 
 const PAGE = 50;
-const NAMES = ['action', 'actor_id', 'subject_id', 'from', 'to'] as const;
 
 export function AuditPage() {
   const [search, change] = useFilters();
   const pages = useCursorPages(search.toString());
-  const entries = useQuery(auditQuery({ ...readQuery(search), limit: PAGE, cursor: pages.cursor }));
+  const entries = useQuery(auditQuery({ ...readFilters(search), limit: PAGE, cursor: pages.cursor }));
   return (
     <>
       <PageHeader title="Audit" subtitle="Who did what, newest first" />
@@ -60,8 +60,4 @@ function AuditFilters({ search, onChange }: AuditFiltersProps) {
       <MomentField label="Until" value={search.get('to')} onChange={(to) => onChange({ to })} />
     </Stack>
   );
-}
-
-function readQuery(search: URLSearchParams): AuditQuery {
-  return Object.fromEntries(NAMES.map((name) => [name, search.get(name)] as const).filter(([, value]) => value));
 }

@@ -1,4 +1,5 @@
 import type { CommandStatus } from '../../api/client';
+import { isMoment } from '../../lib/time';
 import { STATUSES, type CommandQuery } from '../commands/queries';
 
 export type HistoryFilterSet = Pick<CommandQuery, 'vehicle_id' | 'user_id' | 'command_name' | 'from' | 'to'> & {
@@ -24,5 +25,5 @@ function text<Name extends string>(search: URLSearchParams, name: Name): Partial
 }
 
 function moment<Name extends string>(search: URLSearchParams, name: Name): Partial<Record<Name, string>> {
-  return Number.isNaN(Date.parse(search.get(name) ?? '')) ? {} : text(search, name);
+  return isMoment(search.get(name)) ? text(search, name) : {};
 }
