@@ -1,3 +1,6 @@
+const FORMULA = /^[=+\-@\t\r]/;
+const NEGATIVE_NUMBER = /^-\d+(\.\d+)?(e[+-]?\d+)?$/i;
+
 /** RFC 4180, with a guard: a cell that a spreadsheet would take for a formula is kept a text. */
 export function toCsv(rows: readonly (readonly unknown[])[]): string {
   return rows.map((row) => row.map(csvCell).join(',')).join('\r\n') + '\r\n';
@@ -5,7 +8,7 @@ export function toCsv(rows: readonly (readonly unknown[])[]): string {
 
 function csvCell(value: unknown): string {
   const text = cellText(value);
-  const guarded = /^[=+@\t\r]|^-(?!\d)/.test(text) ? `'${text}` : text;
+  const guarded = FORMULA.test(text) && !NEGATIVE_NUMBER.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(guarded) ? `"${guarded.replaceAll('"', '""')}"` : guarded;
 }
 

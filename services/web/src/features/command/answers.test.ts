@@ -27,6 +27,14 @@ describe('an export', () => {
 
   it('as CSV gives a spreadsheet no formula to run', () => {
     expect(answersCsv([answer(1, { a: '=1+1', b: 'x,"y"' })])).toContain(`'=1+1,"x,""y"""`);
+    const formulas = ["-2+3+cmd|' /C calc'!A0", '-1e', '-1\n=1', '+1', '-A1', '@A1'];
+    const cells = answersCsv(formulas.map((a, index) => answer(index + 1, { a }))).split(/\r\n/);
+    for (const cell of cells.slice(1, -1)) expect(cell).toMatch(/Z,"?'/);
+  });
+
+  it('as CSV leaves plain numbers what they are', () => {
+    const csv = answersCsv([answer(1, { a: -40, b: '-12.5', c: -1e-7, d: '-0' })]);
+    expect(csv).toContain('Z,-40,-12.5,-1e-7,-0\r\n');
   });
 });
 
