@@ -10,7 +10,7 @@ import { Code } from '../../components/Code';
 import { EmptyState, Loaded } from '../../components/states';
 import { Time } from '../../components/Time';
 import { faultMemoryQuery } from '../vehicles/queries';
-import { compareReadings } from './compareReadings';
+import { compareReadings, type FaultReading } from './compareReadings';
 import { readFaults } from './fault';
 import { FaultView } from './FaultView';
 
@@ -59,8 +59,8 @@ interface EcuFaultsProps {
 }
 
 function EcuFaults({ address, name, latest, previous }: EcuFaultsProps) {
-  const faults = readFaults(latest.dtcs);
-  const compared = compareReadings(faults, previous === null ? undefined : readFaults(previous.dtcs));
+  const reading = faultsOf(latest);
+  const compared = compareReadings(reading, previous === null ? undefined : faultsOf(previous));
   return (
     <Box sx={{ px: 2, py: 1.5 }}>
       <Stack direction="row" sx={{ gap: 1, alignItems: 'baseline', flexWrap: 'wrap' }}>
@@ -69,7 +69,7 @@ function EcuFaults({ address, name, latest, previous }: EcuFaultsProps) {
           <Code>{address}</Code>
         </Typography>
         <Typography variant="body2" color="textSecondary" sx={{ flexGrow: 1 }}>
-          {faults.length === 0 ? 'no faults' : faults.length === 1 ? '1 fault' : `${faults.length} faults`}
+          {countText(reading)}
         </Typography>
         <Typography variant="caption" color="textSecondary">
           <Link component={RouterLink} underline="always" to={`/commands/${latest.command_id}`}>
@@ -91,4 +91,13 @@ function EcuFaults({ address, name, latest, previous }: EcuFaultsProps) {
       ))}
     </Box>
   );
+}
+
+function faultsOf({ dtcs, truncated }: Reading): FaultReading {
+  return { faults: readFaults(dtcs), truncated };
+}
+
+function countText({ faults, truncated }: FaultReading): string {
+  if (truncated) return `more faults than the ${faults.length} shown here`;
+  return faults.length === 0 ? 'no faults' : faults.length === 1 ? '1 fault' : `${faults.length} faults`;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compareReadings } from './compareReadings';
+import { compareReadings, type FaultReading } from './compareReadings';
 import { readFault, readFaults, type Fault } from './fault';
 
 function fault(code: string, ...bits: string[]): Fault {
@@ -8,13 +8,15 @@ function fault(code: string, ...bits: string[]): Fault {
   return read;
 }
 
-const summary = (latest: Fault[], previous: Fault[] | undefined) =>
+const whole = (...faults: Fault[]): FaultReading => ({ faults, truncated: false });
+const cut = (...faults: Fault[]): FaultReading => ({ faults, truncated: true });
+const summary = (latest: FaultReading, previous: FaultReading | undefined) =>
   compareReadings(latest, previous).map(({ fault: { code }, change, changedBits }) => [code, change, ...changedBits]);
 
 describe('compareReadings', () => {
   it('tells new, gone, changed and unchanged faults apart', () => {
-    const previous = [fault('a', 'testFailed'), fault('b'), fault('c', 'pendingDTC')];
-    const latest = [fault('a', 'testFailed'), fault('c', 'confirmedDTC'), fault('d')];
+    const previous = whole(fault('a', 'testFailed'), fault('b'), fault('c', 'pendingDTC'));
+    const latest = whole(fault('a', 'testFailed'), fault('c', 'confirmedDTC'), fault('d'));
     expect(summary(latest, previous)).toEqual([
       ['a', 'same'],
       ['c', 'changed', 'pendingDTC', 'confirmedDTC'],
@@ -24,7 +26,22 @@ describe('compareReadings', () => {
   });
 
   it('claims nothing without a reading before', () => {
-    expect(summary([fault('a')], undefined)).toEqual([['a', undefined]]);
+    expect(summary(whole(fault('a')), undefined)).toEqual([['a', undefined]]);
+  });
+
+  it('calls nothing new that the reading before may have had beyond its end', () => {
+    expect(summary(whole(fault('a'), fault('b')), cut(fault('a'), fault('c')))).toEqual([
+      ['a', 'same'],
+      ['b', undefined],
+      ['c', 'gone'],
+    ]);
+  });
+
+  it('calls nothing gone that the latest reading may have beyond its end', () => {
+    expect(summary(cut(fault('a'), fault('c')), whole(fault('a'), fault('b')))).toEqual([
+      ['a', 'same'],
+      ['c', 'new'],
+    ]);
   });
 });
 
