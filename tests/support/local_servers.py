@@ -38,21 +38,32 @@ for pid in $pids; do n=0; while kill -0 "$pid" 2>/dev/null && [ $n -lt 50 ]; do 
 rm -rf "$2"
 """
 _given_ports: set[int] = set()
+_PORTS = range(15_000, 32_000)
 _random = random.SystemRandom()  # a test that seeds the common one would make its process give others' ports
 
 
 def free_port() -> int:
     """A port nobody listens on, below those that outgoing connections take: it stays ours while a server restarts.
 
-    Never the same twice: between being given and being listened on, a port looks free.
+    Never the same twice, nor one that a test process beside this one may give: between being given and being listened
+    on, a port looks free.
     """
+    ours = ports_to_give()
     while True:
-        port = _random.randrange(15_000, 32_000)
+        port = _random.choice(ours)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             if port not in _given_ports:
                 _given_ports.add(port)
                 return port
+
+
+def ports_to_give() -> range:
+    """Those of this test process, in one piece, for who takes some in a row."""
+    each = len(_PORTS) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = worker * each % (len(_PORTS) - each + 1)  # who takes a dead one's place has a number beyond all
+    return _PORTS[first : first + each]
 
 
 def memory_directory() -> Path | None:

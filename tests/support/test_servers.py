@@ -15,7 +15,7 @@ import redis
 
 from tests.support import docker_servers, programs
 from tests.support import servers as servers_module
-from tests.support.local_servers import LocalRedis
+from tests.support.local_servers import LocalRedis, free_port, ports_to_give
 from tests.support.servers import PostgresServer, RabbitServer, RedisServer, Servers
 
 
@@ -188,3 +188,15 @@ def test_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> N
             server.start()
     finally:
         server.close()
+
+
+def test_test_processes_side_by_side_give_other_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
+    given: list[int] = []
+    for worker in ("gw0", "gw1", "gw2"):
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
+        given += ports_to_give()
+        assert free_port() in ports_to_give()
+    assert len(given) == len(set(given)) > 16_000
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw3")
+    assert len(ports_to_give()) == len(given) // 3
