@@ -42,7 +42,7 @@ class Unreachable(CliError):
 
 
 class TooManyRequests(CliError):
-    """Refused for now. What waits may ask again; it is not the server that is away."""
+    """What waits may ask again: the server is there, and has had enough of this user or address."""
 
 
 class NotLoggedIn(CliError):

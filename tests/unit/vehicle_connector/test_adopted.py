@@ -13,6 +13,7 @@ from vehicle_connector.lease import Lease
 from vehicle_links.vehicle_link import AttemptKey, End, Finished, Progress, Response
 
 KEY: AttemptKey = ("c1", 1)
+STREAM: dict[str, Any] = {"command_name": "StreamDataByID", "stream_duration_ms": 60_000}
 
 
 class Link:
@@ -52,22 +53,19 @@ def loop() -> Iterator[Loop]:
     made.close()
 
 
-def test_answers_keep_a_stream_going_and_silence_ends_it(loop: Loop) -> None:
-    results: list[wire.Result] = []
+def adopted(loop: Loop, results: list[wire.Result], **take_up: Any) -> tuple[Executor, Any]:
+    """The connector of a vehicle that has dialled in with the attempt, and its link."""
     made: list[Executor] = []
     loop.call(lambda: made.append(Executor(Lease(lambda: 0.0), Limits(64, 60, 60), results.append)))
-    executor: Executor = made[0]
+    wanted = wire.TakeUp(command_id=KEY[0], attempt=KEY[1], wanted=True, timeout_ms=10_000, **take_up)
     link: Any = Link()
-    take_up = wire.TakeUp(
-        command_id=KEY[0],
-        attempt=KEY[1],
-        wanted=True,
-        next_number=4,
-        timeout_ms=10_000,
-        stream_duration_ms=60_000,
-        command_name="StreamDataByID",
-    )
-    loop.call(lambda: executor.link_opened(link, {KEY}, [take_up]))
+    loop.call(lambda: made[0].link_opened(link, {KEY}, [wanted]))
+    return made[0], link
+
+
+def test_answers_keep_a_stream_going_and_silence_ends_it(loop: Loop) -> None:
+    results: list[wire.Result] = []
+    executor, link = adopted(loop, results, next_number=4, **STREAM)
     for number in (4, 5, 6):
         loop.passes(8)
         loop.call(partial(executor.on_update, link, KEY, Response(number, "{}")))
@@ -81,20 +79,7 @@ def test_answers_keep_a_stream_going_and_silence_ends_it(loop: Loop) -> None:
 def test_that_an_answer_is_to_come_does_not_keep_a_stream_going(loop: Loop) -> None:
     """The command service counts from the last answer, too, and would have given it up long before."""
     results: list[wire.Result] = []
-    made: list[Executor] = []
-    loop.call(lambda: made.append(Executor(Lease(lambda: 0.0), Limits(64, 60, 60), results.append)))
-    executor: Executor = made[0]
-    link: Any = Link()
-    take_up = wire.TakeUp(
-        command_id=KEY[0],
-        attempt=KEY[1],
-        wanted=True,
-        next_number=1,
-        timeout_ms=10_000,
-        stream_duration_ms=60_000,
-        command_name="StreamDataByID",
-    )
-    loop.call(lambda: executor.link_opened(link, {KEY}, [take_up]))
+    executor, link = adopted(loop, results, next_number=1, **STREAM)
     loop.call(partial(executor.on_update, link, KEY, Response(1, "{}")))
     loop.passes(8)
     loop.call(partial(executor.on_update, link, KEY, Progress(2, 0x78, "")))
@@ -106,12 +91,7 @@ def test_that_an_answer_is_to_come_does_not_keep_a_stream_going(loop: Loop) -> N
 def test_late_results_of_an_attempt_that_was_partly_recorded_are_evidence(loop: Loop) -> None:
     """The vehicle has forgotten updates 1 and 2; the service does not count in an attempt that is evidence only."""
     results: list[wire.Result] = []
-    made: list[Executor] = []
-    loop.call(lambda: made.append(Executor(Lease(lambda: 0.0), Limits(64, 60, 60), results.append)))
-    executor: Executor = made[0]
-    link: Any = Link()
-    take_up = wire.TakeUp(command_id=KEY[0], attempt=KEY[1], wanted=True, next_number=1, timeout_ms=10_000)
-    loop.call(lambda: executor.link_opened(link, {KEY}, [take_up]))
+    executor, link = adopted(loop, results, next_number=1)
     loop.call(partial(executor.on_update, link, KEY, Response(3, '{"late":true}')))
     loop.call(partial(executor.on_update, link, KEY, Finished(4, End.COMPLETED, "", "", 0)))
     assert [(result.number, result.WhichOneof("kind")) for result in results] == [(3, "response"), (4, "outcome")]
